@@ -1,0 +1,16 @@
+"""PlotPointe's batch pipeline: a raw multi-modal catalogue in, a served recommender out.
+
+The map:
+    flow.py        the stages in order and what each needs: read this first
+    execute.py     runs steps in their own processes, side by side
+    job.py         what a stage is given
+    cli.py         the command line
+    config.py      one frozen model per stage
+
+    schema.py ids.py arrays.py errors.py files.py hashing.py artifacts.py promises.py
+    registry.py nearest.py scoring.py         the floor: imported by every stage and the service
+
+    etl/ embed/ graph/ train/ evaluate/ index/   the stages: none imports another
+    models/        tensors in, tensors out
+    measure/       cost and progress; imports nothing else of ours
+"""

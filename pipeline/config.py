@@ -1,0 +1,409 @@
+"""The configuration: one frozen model per stage; an unknown key is an error with a suggestion.
+
+Fields marked by ``runtime`` change speed only and stay outside every fingerprint, as do the paths
+of raw files, which enter by their content.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.errors import ConfigError, suggest
+
+
+class Section(BaseModel):
+    """A part of the configuration."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+AnySection = TypeVar("AnySection", bound=Section)
+
+
+class DemoConfig(Section):
+    """The embedded catalogue: planted tastes, drawn pictures, written descriptions."""
+
+    users: int = Field(1500, ge=20)
+    """Number of users."""
+    items: int = Field(1200, ge=40)
+    """Number of items."""
+    interactions_per_user: float = Field(20.0, gt=2)
+    """Mean number of interactions of a user."""
+    seed: int = 0
+    """Same seed, same bytes."""
+
+
+class DataConfig(Section):
+    """Where the raw input is, and how to read it."""
+
+    format: Literal[
+        "demo", "amazon-reviews", "amazon-ratings", "movielens", "recbole", "mmrec", "table"
+    ]
+    """The reader: ``amazon-reviews`` tells the editions of 2014, 2018 and 2023 apart by itself."""
+    folder: Path | None = None
+    """A folder that holds everything (movielens, recbole, mmrec)."""
+    interactions: Path | None = None
+    """The interactions file, where the format has no fixed name."""
+    items: Path | None = None
+    """The item metadata file, where the format has no fixed name."""
+    images: Path | None = None
+    """A folder of pictures; item image paths are relative to it, or named by item key."""
+    columns: Mapping[str, str] = Field(default_factory=dict)
+    """For ``table``: our column (user, item, weight, timestamp, split, key, title …) to theirs."""
+    vectors: Mapping[str, Path] = Field(default_factory=dict)
+    """Ready-made item vectors by modality: ``.npy``, row = item in file order."""
+    graphs: Mapping[str, Path] = Field(default_factory=dict)
+    """Ready-made item-item graphs by modality: scipy ``.npz``, row = item in file order."""
+    demo: DemoConfig = DemoConfig()
+    """The embedded catalogue, for format ``demo``."""
+
+    def paths(self) -> list[Path]:
+        """Return every raw path that is named."""
+        single = [self.folder, self.interactions, self.items, self.images]
+        return [p for p in single if p] + [*self.vectors.values(), *self.graphs.values()]
+
+
+class SplitConfig(Section):
+    """How interactions are divided into train, validation and test."""
+
+    rule: Literal["global-time", "leave-last-out", "random", "label"] = "global-time"
+    """``label`` uses the split column of the file; ``random`` is MMRec's 8:1:1 per user."""
+    validation: float = Field(0.1, gt=0, lt=0.5)
+    """Share of interactions for validation (global-time, random)."""
+    test: float = Field(0.1, gt=0, lt=0.5)
+    """Share of interactions for test (global-time, random)."""
+    seed: int = 0
+    """Of the random rule; apart from ``seed`` so that training seeds share one split."""
+
+
+class EtlConfig(Section):
+    """Raw files to tables."""
+
+    min_rating: float | None = None
+    """Keep interactions rated at least this; null keeps all."""
+    user_core: int = Field(1, ge=1)
+    """Every kept user has at least this many interactions (iterated with item_core)."""
+    item_core: int = Field(1, ge=1)
+    """Every interacted item has at least this many interactions; items with none stay."""
+    max_reject_share: float = Field(0.05, ge=0, le=1)
+    """The stage fails above this share of rejected records."""
+    split: SplitConfig = SplitConfig()
+    """The division into train, validation and test."""
+
+
+class TextConfig(Section):
+    """The text encoder and what it reads."""
+
+    encoder: Literal["minilm", "huggingface", "tiny"] = "minilm"
+    """``minilm`` is packaged and offline; ``huggingface`` loads ``model`` from folder or hub."""
+    model: str | None = None
+    """Folder or hub name, for ``huggingface``."""
+    revision: str | None = None
+    """Hub revision, for ``huggingface``."""
+    pooling: Literal["auto", "mean", "cls"] = "auto"
+    """``auto`` follows the model's own pooling file, mean where it has none."""
+    fields: tuple[str, ...] = ("title", "brand", "categories", "description")
+    """Item columns joined into the text, in this order."""
+    max_tokens: int = Field(128, ge=8)
+    """Longer texts are cut."""
+
+
+class ImageConfig(Section):
+    """The image encoder."""
+
+    encoder: Literal["efficientnet-lite0", "open-clip", "huggingface", "tiny"] = (
+        "efficientnet-lite0"
+    )
+    """``efficientnet-lite0`` is packaged and offline; the others load ``model``."""
+    model: str | None = None
+    """Architecture (open-clip), or folder or hub name (huggingface CLIP and SigLIP)."""
+    pretrained: str | None = None
+    """Checkpoint tag or file, for ``open-clip``."""
+    revision: str | None = None
+    """Hub revision, for ``huggingface``."""
+
+
+class DownloadConfig(Section):
+    """How pictures are fetched from URLs."""
+
+    concurrency: int = Field(8, ge=1)
+    """Downloads at once."""
+    timeout_seconds: float = Field(10.0, gt=0)
+    """For one attempt."""
+    attempts: int = Field(3, ge=1)
+    """Tries per picture, with exponential backoff between them."""
+    max_bytes: int = Field(20_000_000, ge=1000)
+    """Larger answers are refused."""
+    allow_private: bool = False
+    """Whether addresses of private networks may be fetched; never for untrusted catalogues."""
+
+
+class EmbedConfig(Section):
+    """Tables to item embeddings."""
+
+    text: TextConfig | None = TextConfig()
+    """Null leaves the modality out."""
+    image: ImageConfig | None = ImageConfig()
+    """Null leaves the modality out."""
+    download: DownloadConfig = DownloadConfig()
+    """For items whose image is a URL."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """``auto`` measures whether bfloat16 is faster on this machine."""
+
+
+class GraphConfig(Section):
+    """Embeddings and tables to graphs."""
+
+    neighbors: int = Field(10, ge=1)
+    """Edges kept per item and modality."""
+    cooccurrence_neighbors: int = Field(10, ge=1)
+    """Edges kept per item in the co-occurrence graph."""
+    cooccurrence_min_users: int = Field(2, ge=1)
+    """Users two items must share."""
+
+
+class TrainConfig(Section):
+    """Tables, embeddings and graphs to a model."""
+
+    model: str = "gat"
+    """A registered model: gat, gat_plain, lightgcn, mf, item_knn, popularity."""
+    width: int = Field(64, ge=1)
+    """Width of user and item vectors."""
+    layers: int = Field(3, ge=0)
+    """Propagation layers."""
+    heads: int = Field(4, ge=1)
+    """Attention heads."""
+    loss: Literal["bpr", "softmax", "bce"] = "bpr"
+    """``softmax`` is sampled softmax with in-batch and uniform negatives."""
+    negatives: int = Field(1, ge=1)
+    """Sampled negatives per positive (bpr, bce) or per batch (softmax)."""
+    negatives_from: Literal["train", "all"] = "train"
+    """Draw negatives among items seen in training, or among all."""
+    temperature: float = Field(0.2, gt=0)
+    """Of the softmax."""
+    epochs: int = Field(200, ge=0)
+    """At most this many passes over the positives."""
+    batch_size: int = Field(2048, ge=1)
+    """Positives per step; changes results."""
+    learning_rate: float = Field(1e-3, gt=0)
+    """Peak rate of AdamW."""
+    weight_decay: float = Field(1e-4, ge=0)
+    """L2 penalty on the embeddings of a batch (LightGCN's), or AdamW's decay elsewhere."""
+    schedule: Literal["constant", "cosine", "plateau"] = "constant"
+    """Of the learning rate after warm-up."""
+    warmup_steps: int = Field(0, ge=0)
+    """Linear warm-up."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """On the fused item input."""
+    edge_dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of user-item edges left out of each step's propagation."""
+    modality_dropout: float = Field(0.1, ge=0, lt=1)
+    """Chance that a present modality is hidden from the fusion in a step."""
+    id_dropout: float = Field(0.1, ge=0, lt=1)
+    """Chance that an item's id embedding is hidden, so that content alone must serve."""
+    select_metric: str = "recall@20"
+    """Validation metric that picks the checkpoint."""
+    evaluate_every: int = Field(1, ge=1)
+    """Epochs between validations."""
+    patience: int = Field(20, ge=1)
+    """Validations without gain before stopping."""
+    neighbors: int = Field(100, ge=1)
+    """Neighbours kept per item, for item_knn."""
+
+
+class BaselineConfig(Section):
+    """A baseline: which model, and what differs from the training defaults."""
+
+    model: str
+    """A registered model."""
+    overrides: Mapping[str, Any] = Field(default_factory=dict)
+    """Fields of TrainConfig."""
+
+
+class EvaluateConfig(Section):
+    """Models to a report."""
+
+    ks: tuple[int, ...] = (5, 10, 20, 50)
+    """List lengths."""
+    candidates: Literal["all", "train"] = "all"
+    """Rank every item, or only items with a training interaction."""
+    mask: Literal["train", "train+validation"] = "train+validation"
+    """What is left out of the test ranking; MMRec masks train alone."""
+    resamples: int = Field(2000, ge=100)
+    """Bootstrap resamples for the 95 % intervals."""
+
+
+class IndexConfig(Section):
+    """A model to a bundle."""
+
+    method: Literal["auto", "flat", "hnsw"] = "auto"
+    """``auto`` takes flat up to 50,000 items."""
+    hnsw_links: int = Field(32, ge=4)
+    """Links per node."""
+    ef_construction: int = Field(200, ge=8)
+    """Effort of building."""
+    ef_search: int = Field(128, ge=8)
+    """Effort of searching."""
+    audit_queries: int = Field(1000, ge=1)
+    """Users whose exact top-k the index is measured against."""
+    audit_k: int = Field(20, ge=1)
+    """The k of that measurement."""
+    recall_floor: float = Field(0.95, ge=0, le=1)
+    """The stage fails, and the service is not ready, below this recall."""
+
+
+class RuntimeConfig(Section):
+    """Options that change speed, never results; outside every fingerprint."""
+
+    threads: int | None = Field(None, ge=1)
+    """CPU threads of a stage; null takes the machine's cores."""
+    side_by_side: int = Field(2, ge=1)
+    """Independent stages run at once."""
+    device: str = "auto"
+    """``cpu``, ``cuda`` or ``auto``."""
+    memory_limit: str = "4GB"
+    """Of the ETL's database, which spills to disk beyond it."""
+    batch_size: int | None = Field(None, ge=1)
+    """Of inference; null chooses."""
+
+    def cores(self) -> int:
+        """Return the threads a stage may use when it runs alone."""
+        return self.threads or len(os.sched_getaffinity(0))
+
+
+class Config(Section):
+    """The whole configuration of a run."""
+
+    name: str
+    """Of the run; shown, never hashed."""
+    seed: int = 0
+    """Of everything random after the split."""
+    data: DataConfig
+    """Raw input."""
+    etl: EtlConfig = EtlConfig()
+    """Raw files to tables."""
+    embed: EmbedConfig = EmbedConfig()
+    """Tables to embeddings."""
+    graph: GraphConfig = GraphConfig()
+    """Embeddings to graphs."""
+    train: TrainConfig = TrainConfig()
+    """Graphs to a model."""
+    baselines: Mapping[str, BaselineConfig] = Field(default_factory=dict)
+    """Models trained on the same data path and reported beside ours, by name."""
+    evaluate: EvaluateConfig = EvaluateConfig()
+    """Models to a report."""
+    index: IndexConfig = IndexConfig()
+    """A model to a bundle."""
+    runtime: RuntimeConfig = RuntimeConfig()
+    """Speed only."""
+
+    def baseline(self, name: str) -> TrainConfig:
+        """Return the training section of a baseline.
+
+        Raises:
+            ConfigError: its overrides are not fields of the training section.
+        """
+        chosen = self.baselines[name]
+        values = {"model": chosen.model, **chosen.overrides}
+        where = f"baselines.{name}.overrides"
+        return _validated(TrainConfig, values, where)
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Return the configuration of a YAML file, with ``a.b=value`` overrides applied.
+
+    Relative raw paths are taken from the file's own folder.
+
+    Raises:
+        ConfigError: no such file, not YAML, an unknown key, or a bad value.
+    """
+    try:
+        loaded = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError(f"no configuration at {path}; see configs/ for examples") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from error
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{path} must hold a mapping with the keys {[*Config.model_fields]}")
+    values: dict[str, Any] = {"name": path.stem, **loaded}
+    for override in overrides:
+        _apply(values, override)
+    return _anchored(parse_config(values, str(path)), path.parent)
+
+
+def parse_config(values: Mapping[str, Any], source: str) -> Config:
+    """Return the validated configuration of plain values; ``source`` names them in errors."""
+    config = _validated(Config, values, source)
+    for name in config.baselines:
+        config.baseline(name)
+    return config
+
+
+def _validated(section: type[AnySection], values: Mapping[str, Any], source: str) -> AnySection:
+    try:
+        return section.model_validate(values)
+    except ValidationError as error:
+        reasons = "; ".join(_explain(e, section) for e in error.errors())
+        raise ConfigError(f"{source}: {reasons}") from None
+
+
+def _anchored(config: Config, base: Path) -> Config:
+    def anchor(path: Path | None) -> Path | None:
+        return None if path is None else (base / path.expanduser()).resolve()
+
+    data = config.data
+    folder = anchor(data.folder)
+    found = _mmrec_files(folder) if data.format == "mmrec" and folder else ({}, {})
+    moved = {
+        **{name: anchor(getattr(data, name)) for name in ("folder", "interactions", "items")},
+        "images": anchor(data.images),
+        "vectors": {**found[0], **{m: anchor(p) for m, p in data.vectors.items()}},
+        "graphs": {**found[1], **{m: anchor(p) for m, p in data.graphs.items()}},
+    }
+    return config.model_copy(update={"data": data.model_copy(update=moved)})
+
+
+def _mmrec_files(folder: Path) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Return the vectors and graphs that an MMRec folder holds, by modality."""
+    suffixes = "_feat.npy", "_knn.npz"
+    found = [{p.name.removesuffix(s): p for p in sorted(folder.glob(f"*{s}"))} for s in suffixes]
+    return found[0], found[1]
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    dotted, found, text = override.partition("=")
+    if not found:
+        raise ConfigError(f"--set {override!r} must look like train.epochs=5")
+    *parents, leaf = dotted.strip().split(".")
+    for parent in parents:
+        child = values.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise ConfigError(f"--set {override!r}: {parent!r} is not a section")
+        values = child
+    values[leaf] = yaml.safe_load(text)
+
+
+def _explain(error: Any, root: type[Section]) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] != "extra_forbidden":
+        return f"{where}: {error['msg']} (got {error.get('input')!r})"
+    *parents, leaf = error["loc"]
+    known = _known_keys(parents, root)
+    return f"unknown key {where!r}{suggest(str(leaf), known)}; known here: {known}"
+
+
+def _known_keys(parents: Sequence[Any], root: type[Section]) -> list[str]:
+    section: Any = root
+    for parent in parents:
+        field = getattr(section, "model_fields", {}).get(parent)
+        section = _section_of(field.annotation) if field else BaselineConfig
+    return [*getattr(section, "model_fields", {})]
+
+
+def _section_of(annotation: Any) -> Any:  # noqa: ANN401 - a typing construct
+    options = (annotation, *getattr(annotation, "__args__", ()))
+    return next((o for o in options if isinstance(o, type) and issubclass(o, Section)), None)

@@ -1,0 +1,1 @@
+"""Embed: item texts and pictures to vectors."""

@@ -1,0 +1,45 @@
+"""The errors a user can cause, each with an exit code and a sentence that says what to do."""
+
+from difflib import get_close_matches
+
+
+class PlotpointeError(Exception):
+    """A failure that is explained to the user without a stack trace."""
+
+    exit_code = 1
+
+
+class ConfigError(PlotpointeError):
+    """The configuration is wrong: unknown key, bad value, contradiction."""
+
+    exit_code = 2
+
+
+class DataError(PlotpointeError):
+    """Raw input is missing, unreadable, or too dirty to use."""
+
+    exit_code = 3
+
+
+class ArtifactError(PlotpointeError):
+    """An artifact is missing, incomplete, altered, or from another run or version."""
+
+    exit_code = 4
+
+
+class MissingExtraError(PlotpointeError):
+    """An optional package is needed for what was asked."""
+
+    exit_code = 5
+
+
+class StageFailedError(PlotpointeError):
+    """A stage's process ended without a result (killed, out of memory, a bug)."""
+
+    exit_code = 6
+
+
+def suggest(wrong: str, known: list[str]) -> str:
+    """Return `` (did you mean 'x'?)`` for the closest known name, or an empty string."""
+    close = get_close_matches(wrong, known, n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,0 +1,1 @@
+"""ETL: raw files to tables."""

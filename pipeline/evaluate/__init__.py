@@ -1,0 +1,1 @@
+"""Evaluate: models to a report of metrics with intervals."""

@@ -1,0 +1,64 @@
+"""Read and write the file formats of the artifact contract; nothing here is pickled."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import scipy.sparse as sp
+
+
+def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - JSON is any value
+    """Write ``value`` as canonical, readable JSON (sorted keys, NaN refused)."""
+    path.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON is any value
+    """Return the parsed JSON file."""
+    return json.loads(path.read_text())
+
+
+def write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Write JSON Lines, one record a line."""
+    path.write_text("".join(json.dumps(r, sort_keys=True, allow_nan=False) + "\n" for r in records))
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the records of a JSON Lines file."""
+    return [json.loads(line) for line in path.read_text().splitlines() if line]
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write an array as ``.npy``, C order."""
+    np.save(path, np.ascontiguousarray(array), allow_pickle=False)
+
+
+def read_array(path: Path, *, mapped: bool = True) -> np.ndarray:
+    """Return the array, memory-mapped read-only by default."""
+    array: np.ndarray = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    return array
+
+
+def write_matrix(path: Path, matrix: sp.csr_matrix) -> None:
+    """Write a CSR matrix as scipy ``.npz`` with sorted rows and int32 indices where they fit."""
+    csr = sp.csr_matrix(matrix)
+    csr.sort_indices()
+    sp.save_npz(path, csr, compressed=False)
+
+
+def read_matrix(path: Path) -> sp.csr_matrix:
+    """Return the CSR matrix of a scipy ``.npz``."""
+    return sp.csr_matrix(sp.load_npz(path))
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a table as Parquet (zstd), deterministic for equal input."""
+    pq.write_table(table, path, compression="zstd")
+
+
+def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """Return the table, or only the named columns."""
+    return pq.read_table(path, columns=columns)

@@ -1,0 +1,176 @@
+"""The stages in order, and what each needs. Read this first.
+
+ raw ──etl──▶ tables ──embed──▶ embeddings ──graph──▶ graphs ──train──▶ model ──index──▶ bundle
+                                                                          └──evaluate──▶ report
+
+``plan`` turns a configuration into steps whose fingerprints are known before anything runs;
+``run`` makes what is missing, independent steps side by side.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts import Artifact, Store
+from pipeline.config import Config, Section
+from pipeline.errors import DataError
+from pipeline.hashing import ContentHashes, fingerprint
+
+RawInput = Callable[[Config], dict[str, Any]]
+
+
+def _nothing(_: Config) -> dict[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One arrow of the picture above."""
+
+    name: str
+    makes: str
+    """The kind of artifact."""
+    door: str
+    """The module whose ``run(job)`` does the work; imported in the stage's own process."""
+    version: int
+    """Raised when the same request would give another result."""
+    needs: tuple[str, ...] = ()
+    """Kinds of artifacts."""
+    raw: RawInput = _nothing
+    """What else enters the fingerprint: paths are hashed by content, other values as they are."""
+    seeded: bool = False
+    """Whether the result depends on ``seed``."""
+
+
+def _etl_raw(config: Config) -> dict[str, Any]:
+    data = config.data
+    files = [data.interactions, data.items]
+    if data.folder:
+        _must_exist(data.folder)
+        files += [p for p in sorted(data.folder.iterdir()) if p.is_file()]
+    settings = data.model_dump(mode="json", include={"format", "columns"})
+    demo = data.demo.model_dump() if data.format == "demo" else None
+    return {"files": {p.name: p for p in files if p}, "settings": settings, "demo": demo}
+
+
+def _embed_raw(config: Config) -> dict[str, Any]:
+    return {"images": config.data.images, "vectors": dict(config.data.vectors)}
+
+
+def _graph_raw(config: Config) -> dict[str, Any]:
+    return {"graphs": dict(config.data.graphs)}
+
+
+STAGES = {
+    stage.name: stage
+    for stage in (
+        Stage("etl", "tables", "pipeline.etl.stage", 1, raw=_etl_raw),
+        Stage("embed", "embeddings", "pipeline.embed.stage", 1, ("tables",), _embed_raw),
+        Stage("graph", "graphs", "pipeline.graph.stage", 1, ("tables", "embeddings"), _graph_raw),
+        Stage(
+            "train",
+            "model",
+            "pipeline.train.stage",
+            1,
+            ("tables", "embeddings", "graphs"),
+            seeded=True,
+        ),
+        Stage("evaluate", "report", "pipeline.evaluate.stage", 1, ("tables", "model"), seeded=True),
+        Stage("index", "bundle", "pipeline.index.stage", 1, ("tables", "graphs", "model")),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One artifact to make: a stage, its settings, and the steps it waits for."""
+
+    name: str
+    """The stage's name, or ``train:NAME`` for a baseline."""
+    stage: Stage
+    config: Section
+    needs: Mapping[str, "Step"]
+    """Input name (a kind, or ``model:NAME``) to the step that makes it."""
+    fingerprint: str
+    request: Mapping[str, Any] = field(repr=False, default_factory=dict)
+    """What the fingerprint is a hash of, kept in the manifest."""
+
+    @property
+    def kind(self) -> str:
+        """Return the kind of artifact this step makes."""
+        return self.stage.makes
+
+
+def plan(config: Config, store: Store) -> list[Step]:
+    """Return every step of a run in an order in which each comes after what it needs.
+
+    Raises:
+        DataError: a raw file is missing.
+    """
+    hashes = ContentHashes(store.root / ".hashes.json")
+    steps: dict[str, Step] = {}
+
+    def add(name: str, stage: Stage, section: Section, more: Mapping[str, Step]) -> Step:
+        needs = {kind: by_kind[kind] for kind in stage.needs} | dict(more)
+        steps[name] = _step(name, stage, section, needs, config, hashes)
+        return steps[name]
+
+    by_kind: dict[str, Step] = {}
+    for stage in STAGES.values():
+        more: dict[str, Step] = {}
+        if stage.name == "evaluate":
+            more = {f"model:{n}": steps[f"train:{n}"] for n in config.baselines}
+        section = getattr(config, stage.name)
+        by_kind[stage.makes] = add(stage.name, stage, section, more)
+        if stage.name == "train":
+            for name in config.baselines:
+                add(f"train:{name}", stage, config.baseline(name), {})
+    return list(steps.values())
+
+
+def _step(
+    name: str,
+    stage: Stage,
+    section: Section,
+    needs: Mapping[str, Step],
+    config: Config,
+    hashes: ContentHashes,
+) -> Step:
+    request = {
+        "stage": stage.name,
+        "stage_version": stage.version,
+        "config": section.model_dump(mode="json"),
+        "inputs": {kind: step.fingerprint for kind, step in needs.items()},
+        "raw": _hashed(stage.raw(config), hashes),
+        "seed": config.seed if stage.seeded else None,
+    }
+    return Step(name, stage, section, needs, fingerprint(request), request)
+
+
+def _hashed(value: Any, hashes: ContentHashes) -> Any:  # noqa: ANN401 - JSON is any value
+    if isinstance(value, Mapping):
+        return {key: _hashed(child, hashes) for key, child in value.items()}
+    if isinstance(value, Path):
+        _must_exist(value)
+        return hashes.of(value)
+    return value
+
+
+def _must_exist(path: Path) -> None:
+    if not path.exists():
+        raise DataError(f"raw input {path} does not exist; correct the data section of the config")
+
+
+def between(steps: list[Step], first: str | None, last: str | None) -> list[Step]:
+    """Return the steps from stage ``first`` to stage ``last``, both included."""
+    names = [*STAGES]
+    low = names.index(first) if first else 0
+    high = names.index(last) if last else len(names) - 1
+    return [s for s in steps if low <= names.index(s.stage.name) <= high]
+
+
+def found(steps: list[Step], store: Store) -> Iterator[tuple[Step, Artifact | None]]:
+    """Yield each step with its complete artifact, or None where it is still to be made."""
+    for step in steps:
+        yield step, store.find(step.kind, step.fingerprint)

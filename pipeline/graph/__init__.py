@@ -1,0 +1,1 @@
+"""Graph: interactions and embeddings to sparse graphs."""

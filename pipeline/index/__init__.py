@@ -1,0 +1,1 @@
+"""Index: a model to a verified bundle that the service loads."""

@@ -1,0 +1,31 @@
+"""The tables artifact as sparse matrices: one place that knows how splits become CSR."""
+
+from collections.abc import Collection
+
+import numpy as np
+import scipy.sparse as sp
+
+from pipeline.artifacts import Artifact
+from pipeline.schema import ITEM, SPLIT, TRAIN, USER
+
+
+def shape_of(tables: Artifact) -> tuple[int, int]:
+    """Return (users, items) of a tables artifact."""
+    files = tables.manifest["files"]
+    return int(files["users.parquet"]["shape"][0]), int(files["items.parquet"]["shape"][0])
+
+
+def user_item(tables: Artifact, splits: Collection[int] = (TRAIN,)) -> sp.csr_matrix:
+    """Return the binary user-item matrix of the given splits, rows sorted.
+
+    Shapes:
+        returns: CSR (U, N) float32, 1 where the user has the item.
+    """
+    table = tables.table("interactions.parquet", [USER, ITEM, SPLIT])
+    kept = np.isin(table[SPLIT].to_numpy(), list(splits))
+    users, items = table[USER].to_numpy()[kept], table[ITEM].to_numpy()[kept]
+    ones = np.ones(len(users), dtype=np.float32)
+    matrix = sp.csr_matrix((ones, (users, items)), shape=shape_of(tables))
+    matrix.data[:] = 1.0
+    matrix.sort_indices()
+    return matrix

@@ -1,0 +1,198 @@
+"""Column names, Arrow schemas and artifact kinds: the contract between stages, as data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from pipeline.errors import ArtifactError
+
+USER, ITEM, WEIGHT, TIMESTAMP, SPLIT = "user", "item", "weight", "timestamp", "split"
+KEY, TITLE, DESCRIPTION, BRAND = "key", "title", "description", "brand"
+CATEGORIES, PRICE, IMAGE = "categories", "price", "image"
+
+TRAIN, VALIDATION, TEST = 0, 1, 2
+SPLITS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
+
+INTERACTIONS = pa.schema(
+    [
+        (USER, pa.int32()),
+        (ITEM, pa.int32()),
+        (WEIGHT, pa.float32()),
+        (TIMESTAMP, pa.int64()),
+        (SPLIT, pa.int8()),
+    ]
+)
+"""One row per user-item pair; rows are dense; timestamp in seconds since 1970, 0 if unknown."""
+
+ITEMS = pa.schema(
+    [
+        (KEY, pa.string()),
+        (TITLE, pa.string()),
+        (DESCRIPTION, pa.string()),
+        (BRAND, pa.string()),
+        (CATEGORIES, pa.list_(pa.string())),
+        (PRICE, pa.float32()),
+        (IMAGE, pa.string()),
+    ]
+)
+"""Row i is item i; null where unknown; image is a path below the images folder, or a URL."""
+
+USERS = pa.schema([(KEY, pa.string())])
+"""Row u is user u."""
+
+REJECTS = pa.schema(
+    [("source", pa.string()), ("line", pa.int64()), ("reason", pa.string()), ("text", pa.string())]
+)
+"""One row per raw record that was not kept: where it stood, a reason code, and its text."""
+
+PER_USER = pa.schema(
+    [
+        ("model", pa.string()),
+        ("split", pa.string()),
+        ("slice", pa.string()),
+        (USER, pa.int32()),
+        ("metric", pa.string()),
+        ("value", pa.float32()),
+    ]
+)
+"""One row per model, slice, user and metric; metrics are spelled ``ndcg@10``."""
+
+TOP_K = pa.schema(
+    [
+        ("user_id", pa.string()),
+        ("item_id", pa.string()),
+        ("rank", pa.int32()),
+        ("score", pa.float32()),
+    ]
+)
+"""Exported lists; rank 1 is best; ids are keys."""
+
+
+@dataclass(frozen=True)
+class FileSpec:
+    """What one file of an artifact is."""
+
+    format: str
+    """parquet, npy, npz (scipy CSR), safetensors, faiss, json or jsonl."""
+    schema: pa.Schema | None = None
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of artifact: its name, version and files; ``*`` in a name stands for a modality."""
+
+    name: str
+    version: int
+    made_by: str
+    files: Mapping[str, FileSpec]
+
+
+NPY, NPZ, JSON = FileSpec("npy"), FileSpec("npz"), FileSpec("json")
+
+
+def _optional(format_: str, schema: pa.Schema | None = None) -> FileSpec:
+    return FileSpec(format_, schema, required=False)
+
+
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            "tables",
+            1,
+            "etl",
+            {
+                "interactions.parquet": FileSpec("parquet", INTERACTIONS),
+                "items.parquet": FileSpec("parquet", ITEMS),
+                "users.parquet": FileSpec("parquet", USERS),
+                "rejects.parquet": FileSpec("parquet", REJECTS),
+                "quality.json": JSON,
+            },
+        ),
+        Kind(
+            "embeddings",
+            1,
+            "embed",
+            {
+                "*_present.npy": _optional("npy"),
+                "*_missing.parquet": _optional("parquet"),
+                "*.npy": _optional("npy"),
+            },
+        ),
+        Kind(
+            "graphs",
+            1,
+            "graph",
+            {
+                "user_item.npz": NPZ,
+                "cooccurrence.npz": NPZ,
+                "*_knn.npz": _optional("npz"),
+                "statistics.json": JSON,
+            },
+        ),
+        Kind(
+            "model",
+            1,
+            "train",
+            {
+                "weights.safetensors": FileSpec("safetensors"),
+                "user_vectors.npy": _optional("npy"),
+                "item_vectors.npy": _optional("npy"),
+                "fold_in.npy": _optional("npy"),
+                "item_item.npz": _optional("npz"),
+                "curve.jsonl": FileSpec("jsonl"),
+            },
+        ),
+        Kind(
+            "report",
+            1,
+            "evaluate",
+            {
+                "per_user.parquet": FileSpec("parquet", PER_USER),
+                "metrics.json": JSON,
+                "comparisons.json": JSON,
+                "slices.json": JSON,
+            },
+        ),
+        Kind(
+            "bundle",
+            1,
+            "index",
+            {
+                "items.faiss": FileSpec("faiss"),
+                "items.parquet": FileSpec("parquet", ITEMS),
+                "users.parquet": FileSpec("parquet", USERS),
+                "item_vectors.npy": NPY,
+                "user_vectors.npy": NPY,
+                "fold_in.npy": NPY,
+                "hot.npy": NPY,
+                "popular.npy": NPY,
+                "seen.npz": NPZ,
+                "canary_users.npy": NPY,
+                "canary_top.npy": NPY,
+                "cooccurrence.npz": NPZ,
+                "*_knn.npz": _optional("npz"),
+                "audit.json": JSON,
+            },
+        ),
+    )
+}
+
+
+def conform(table: pa.Table, want: pa.Schema, name: str) -> pa.Table:
+    """Return ``table`` with exactly the columns and types of ``want``.
+
+    Raises:
+        ArtifactError: a column is missing or cannot be cast.
+    """
+    missing = [column for column in want.names if column not in table.column_names]
+    if missing:
+        raise ArtifactError(
+            f"{name}: columns {missing} are missing; found {table.column_names}, want {want.names}"
+        )
+    try:
+        return table.select(want.names).cast(want)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise ArtifactError(f"{name}: a column has the wrong type: {error}") from error

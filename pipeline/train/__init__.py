@@ -1,0 +1,1 @@
+"""Train: tables, embeddings and graphs to a model."""

@@ -1,0 +1,1 @@
+"""PlotPointe's HTTP service: loads a promoted bundle and answers recommendation requests."""

@@ -1,0 +1,1 @@
+"""PlotPointe's tests."""
