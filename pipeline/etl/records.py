@@ -1,11 +1,11 @@
-"""What a reader yields: batches of raw interactions, raw items and rejects, with their source lines.
+"""What a reader yields: batches of raw interactions, raw items and rejects, with source lines.
 
 A reader parses and types; it never drops a record in silence and never stops at a bad one. What
 the records mean together (duplicates, thresholds, cores, splits) is decided after staging.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
@@ -39,9 +39,9 @@ class Batch:
 
     source: str
     records: int
-    interactions: pa.Table = RAW_INTERACTIONS.empty_table()
-    items: pa.Table = RAW_ITEMS.empty_table()
-    rejects: pa.Table = REJECTS.empty_table()
+    interactions: pa.Table = field(default_factory=RAW_INTERACTIONS.empty_table)
+    items: pa.Table = field(default_factory=RAW_ITEMS.empty_table)
+    rejects: pa.Table = field(default_factory=REJECTS.empty_table)
     bytes_read: int = 0
     """Of the raw (compressed) file, for progress."""
 
