@@ -1,0 +1,81 @@
+"""Fake stages, run through the real processes: each door does one awkward thing."""
+
+import os
+import signal
+import sys
+import time
+from types import ModuleType
+
+import numpy as np
+
+from pipeline import files
+from pipeline.errors import DataError
+
+
+def _door(name: str):
+    def keep(function):
+        module = ModuleType(f"tests.doors.{name}")
+        module.run = function
+        sys.modules[module.__name__] = module
+        return function
+
+    return keep
+
+
+@_door("writes")
+def writes(job):
+    """Write what is asked, count the runs of this step in a file beside the store."""
+    with job.task.progress("writing", total=1, unit="files") as bar:
+        files.write_json(job.into / "value.json", {"value": job.seed, "threads": job.threads})
+        bar.advance()
+    tally = job.scratch.parents[2] / "tally.txt"
+    with tally.open("a") as log:
+        log.write(job.task.name + "\n")
+    return {"made": True}
+
+
+@_door("refuses")
+def refuses(job):
+    files.write_json(job.into / "half.json", {})
+    raise DataError("the catalogue is empty: give one with items")
+
+
+@_door("is_killed")
+def is_killed(job):
+    files.write_json(job.into / "half.json", {})
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@_door("has_a_bug")
+def has_a_bug(job):
+    return {"x": 1 / 0}
+
+
+@_door("fills_the_disk")
+def fills_the_disk(job):
+    raise OSError(28, "No space left on device", str(job.into / "vectors.npy"))
+
+
+@_door("meets")
+def meets(job):
+    """End only when another step runs at the same time."""
+    folder = job.scratch.parents[2]
+    (folder / f"here-{os.getpid()}").touch()
+    deadline = time.monotonic() + 60
+    while len(list(folder.glob("here-*"))) < 2:
+        if time.monotonic() > deadline:
+            raise DataError("nobody else came")
+        time.sleep(0.01)
+    return {}
+
+
+@_door("sleeps")
+def sleeps(job):
+    (job.scratch.parents[2] / "pid").write_text(str(os.getpid()))
+    time.sleep(120)
+    return {}
+
+
+@_door("allocates")
+def allocates(job):
+    return {"sum": float(np.ones(30_000_000).sum())}

@@ -1,0 +1,107 @@
+"""Measuring code is tested with known loads and a fake clock."""
+
+import time
+
+import numpy as np
+import pytest
+
+from pipeline import measure
+from pipeline.measure import memory, progress
+from pipeline.measure.progress import Bar, Event
+
+MEGABYTE = 1_000_000
+
+
+class Ear:
+    def __init__(self):
+        self.events: list[Event] = []
+
+    def hear(self, event):
+        self.events.append(event)
+
+
+def test_wall_and_cpu_time_differ_for_sleep_and_work():
+    with measure.task("sleep") as slept:
+        time.sleep(0.2)
+    with measure.task("work") as worked:
+        until = time.process_time() + 0.2
+        while time.process_time() < until:
+            pass
+    assert slept.cost.wall_seconds >= 0.2
+    assert slept.cost.cpu_seconds < 0.1
+    assert worked.cost.cpu_seconds >= 0.2
+
+
+def test_what_is_not_measured_is_none():
+    with measure.task("nothing") as task:
+        pass
+    assert task.cost.energy_joules is None
+    assert task.cost.as_dict()["energy_source"] == "none"
+
+
+@pytest.mark.skipif(not memory.reset_peak(), reason="the system cannot set the peak back")
+def test_a_peak_belongs_to_the_task_that_had_it():
+    with measure.task("outer") as outer:
+        with measure.task("large") as large:
+            np.ones(50 * MEGABYTE, dtype=np.int8).sum()
+        with measure.task("small") as small:
+            pass
+    assert large.cost.peak_rss_bytes - small.cost.peak_rss_bytes > 40 * MEGABYTE
+    assert outer.cost.peak_rss_bytes >= large.cost.peak_rss_bytes
+    assert [child.name for child in outer.children] == ["large", "small"]
+
+
+@pytest.mark.skipif(not memory.reset_peak(), reason="the system cannot set the peak back")
+def test_a_peak_before_a_nested_task_is_not_forgotten():
+    with measure.task("outer") as outer:
+        np.ones(50 * MEGABYTE, dtype=np.int8).sum()
+        with measure.task("inner") as inner:
+            pass
+    assert outer.cost.peak_rss_bytes - inner.cost.peak_rss_bytes > 40 * MEGABYTE
+
+
+def test_a_failed_task_still_has_its_cost():
+    with pytest.raises(ValueError, match="broken"), measure.task("fails") as task:
+        raise ValueError("broken")
+    assert task.cost is not None
+
+
+def test_unknown_memory_is_none(monkeypatch, tmp_path):
+    monkeypatch.setattr(memory, "_STATUS", tmp_path / "absent")
+    monkeypatch.setattr(memory, "_CLEAR_REFS", tmp_path / "absent" / "absent")
+    with measure.task("blind") as task:
+        pass
+    assert task.cost.peak_rss_bytes is None
+
+
+def test_a_bar_tells_the_start_the_end_and_little_between(monkeypatch):
+    clock = iter(np.arange(0, 1000, 0.01))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(clock)))
+    ear = Ear()
+    bar = Bar("b", 100, "items", ear)
+    for _ in range(100):
+        bar.advance(note="n")
+    bar.close()
+    assert ear.events[0] == Event("b", 0, 100, "items")
+    assert ear.events[-1] == Event("b", 100, 100, "items", True, "n")
+    assert len(ear.events) < 30
+    assert [e.done for e in ear.events] == sorted(e.done for e in ear.events)
+
+
+def test_a_nested_task_inherits_the_listener():
+    ear = Ear()
+    with measure.task("outer", ear), measure.task("inner") as inner:
+        with inner.progress("counting", 2, "things") as bar:
+            bar.advance(2)
+    assert ear.events[-1].bar == "inner: counting"
+    assert ear.events[-1].finished
+
+
+def test_the_console_draws_rate_and_name(capsys):
+    with measure.Console() as console:
+        console.hear(Event("embed: text", 5, 10, "items"))
+        console.hear(Event("embed: text", 10, 10, "items", finished=True))
+    drawn = capsys.readouterr()
+    assert drawn.out == ""
+    assert "embed: text" in drawn.err
+    assert "items/s" in drawn.err
