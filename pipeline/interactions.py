@@ -5,6 +5,7 @@ from collections.abc import Collection
 import numpy as np
 import scipy.sparse as sp
 
+from pipeline.arrays import Rows
 from pipeline.artifacts import Artifact
 from pipeline.schema import ITEM, SPLIT, TRAIN, USER
 
@@ -29,3 +30,22 @@ def user_item(tables: Artifact, splits: Collection[int] = (TRAIN,)) -> sp.csr_ma
     matrix.data[:] = 1.0
     matrix.sort_indices()
     return matrix
+
+
+def evaluable(train: sp.csr_matrix, held_out: sp.csr_matrix) -> Rows:
+    """Return the users with at least one training and one held-out interaction, in order.
+
+    Shapes:
+        train, held_out: CSR (U, N).
+    """
+    return np.flatnonzero((np.diff(train.indptr) > 0) & (np.diff(held_out.indptr) > 0))
+
+
+def entries(matrix: sp.csr_matrix, rows: Rows) -> tuple[Rows, Rows]:
+    """Return (position in ``rows``, column) of every stored entry of those rows.
+
+    Shapes:
+        matrix: CSR (U, N), rows (B,). returns: two arrays (E,), E entries, in order of position.
+    """
+    taken = matrix[rows]
+    return np.repeat(np.arange(len(rows)), np.diff(taken.indptr)), taken.indices

@@ -1,10 +1,11 @@
 """Top-k by inner product: an obvious exact twin, a blocked exact one, and FAISS."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from pipeline.arrays import Floats, Rows
+from pipeline.arrays import Flags, Floats, Rows
 
 _BLOCK_SCORES = 1 << 26
 """Scores held at once: 256 MB of float32."""
@@ -22,36 +23,63 @@ def top_k_naive(queries: Floats, items: Floats, k: int) -> tuple[Rows, Floats]:
     return order, np.take_along_axis(scores, order, axis=1)
 
 
-def top_k_of_scores(scores: Floats, k: int) -> tuple[Rows, Floats]:
-    """Return the k best columns of each row of scores, best first, equal scores by column.
+@dataclass(frozen=True)
+class Ties:
+    """Who goes first on equal scores: in row r, the columns by (order[c] + turn[r]) mod N.
 
     Shapes:
-        scores: (B, N). returns: columns (B, min(k, N)), scores (B, min(k, N)).
+        order: (N,), a permutation. turn: (B,).
     """
-    k = min(k, scores.shape[1])
-    if k == scores.shape[1]:
-        best: Rows = np.broadcast_to(np.arange(k), (len(scores), k))
-    else:
-        best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
-        best = _settle_ties(scores, best)
+
+    order: Rows
+    turn: Rows
+
+    def among(self, rows: Rows, columns: Rows) -> Rows:
+        """Return the places of ``columns`` in the queues of ``rows``; the lowest goes first.
+
+        Shapes:
+            rows: (R,). columns: (R, C) or (C,). returns: (R, C).
+        """
+        places: Rows = (self.order[columns] + self.turn[rows, None]) % len(self.order)
+        return places
+
+
+def top_k_of_scores(scores: Floats, k: int, ties: Ties | None = None) -> tuple[Rows, Floats]:
+    """Return the k best columns of each row of scores, best first.
+
+    Equal scores stand in the order of ``ties``, by default in order of column.
+
+    Shapes:
+        scores: (B, N), finite or -inf. returns: columns (B, min(k, N)), scores (B, min(k, N)).
+    """
+    height, width = scores.shape
+    k = min(k, width)
+    if k == 0:
+        return np.empty((height, 0), dtype=np.int64), scores[:, :0]
+    ties = ties or Ties(np.arange(width), np.zeros(height, dtype=np.int64))
+    best = np.nonzero(_at_or_above_kth(scores, k, ties))[1].reshape(height, k)
     kept = np.take_along_axis(scores, best, axis=1)
-    order = np.lexsort((best, -kept), axis=1)
+    order = np.lexsort((ties.among(np.arange(height), best), -kept), axis=1)
     return np.take_along_axis(best, order, axis=1), np.take_along_axis(kept, order, axis=1)
 
 
-def _settle_ties(scores: Floats, best: Rows) -> Rows:
-    """Return ``best`` with ties at its edge settled by the lowest column.
+def _at_or_above_kth(scores: Floats, k: int, ties: Ties) -> Flags:
+    """Return flags (B, N), exactly k a row: the k best, ties at the edge settled.
 
-    ``argpartition`` keeps an arbitrary subset of the items that equal the k-th score; only rows
-    in which such a tie crosses the edge are sorted in full.
+    Partitioning values and comparing is several times faster than ``argpartition``, and shows
+    the rows in which a tie crosses the edge; only those are looked at again.
     """
-    k = best.shape[1]
-    edge = np.take_along_axis(scores, best, axis=1).min(axis=1, keepdims=True)
-    tied = (scores >= edge).sum(axis=1) > k
-    if tied.any():
-        best = best.copy()
-        best[tied] = np.argsort(-scores[tied], axis=1, kind="stable")[:, :k]
-    return best
+    width = scores.shape[1]
+    edge = np.partition(scores, width - k, axis=1)[:, width - k, None]
+    chosen: Flags = scores >= edge
+    crowded = np.flatnonzero(chosen.sum(axis=1) > k)
+    if len(crowded):
+        tied, above = scores[crowded] == edge[crowded], scores[crowded] > edge[crowded]
+        places = np.where(tied, ties.among(crowded, np.arange(width)), width)
+        kept = np.argpartition(np.where(above, -1, places), k - 1, axis=1)[:, :k]
+        chosen[crowded] = False
+        chosen[crowded[:, None], kept] = True
+    return chosen
 
 
 def top_k_exact(queries: Floats, items: Floats, k: int) -> tuple[Rows, Floats]:

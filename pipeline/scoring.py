@@ -7,9 +7,12 @@ from typing import Protocol
 import numpy as np
 import scipy.sparse as sp
 
-from pipeline.arrays import Floats, Rows
+from pipeline.arrays import Flags, Floats, Rows
 from pipeline.artifacts import Artifact
 from pipeline.errors import ArtifactError
+from pipeline.ids import UNKNOWN
+from pipeline.interactions import entries
+from pipeline.nearest import Ties, top_k_of_scores
 
 
 class Scorer(Protocol):
@@ -61,8 +64,61 @@ def open_scorer(model: Artifact, user_item: sp.csr_matrix) -> Scorer:
     raise ArtifactError(f"model {model.fingerprint} has neither vectors nor item-item weights")
 
 
-def blocks(users: Rows, items: int, scores_at_once: int = 1 << 25) -> Iterator[Rows]:
-    """Yield consecutive parts of ``users`` so that a part's scores fit ``scores_at_once``."""
-    step = max(1, scores_at_once // max(1, items))
+@dataclass(frozen=True)
+class Ranking:
+    """What may stand in a user's list, how long it is, and who goes first on equal scores.
+
+    Ties are broken by a seeded permutation of the items, begun at another place for each user
+    and the same for every model, so that a scorer that says nothing (a constant) is at chance.
+
+    Shapes:
+        masked: CSR (U, N), never shown to that user. candidates: (N,), None for every item.
+    """
+
+    masked: sp.csr_matrix
+    k: int
+    candidates: Flags | None = None
+    seed: int = 0
+
+    def lists(self, scorer: Scorer, users: Rows) -> Iterator[tuple[Rows, Rows, Floats]]:
+        """Yield (users, items, scores) for consecutive blocks of ``users``, best item first.
+
+        Shapes:
+            yields: users (B,), items (B, min(k, N)), ``UNKNOWN`` with score -inf where no
+            candidate is left, scores (B, min(k, N)).
+
+        Raises:
+            ArtifactError: a score is not finite.
+        """
+        height, width = self.masked.shape
+        rng = np.random.default_rng(self.seed)
+        order, turns = rng.permutation(width), rng.integers(max(1, width), size=height)
+        left_out = None if self.candidates is None else np.flatnonzero(~self.candidates)
+        for block in blocks(users, width):
+            scores = _finite(scorer.scores(block))
+            scores[entries(self.masked, block)] = -np.inf
+            if left_out is not None:
+                scores[:, left_out] = -np.inf
+            items, kept = top_k_of_scores(scores, self.k, Ties(order, turns[block]))
+            yield block, np.where(np.isneginf(kept), UNKNOWN, items), kept
+
+
+def _finite(scores: Floats) -> Floats:
+    if scores.size and not (np.isfinite(scores.min()) and np.isfinite(scores.max())):
+        raise ArtifactError(
+            "a model's scores hold NaN or infinity, so its lists have no order. Its training has "
+            "diverged: lower train.learning_rate and train again"
+        )
+    return scores
+
+
+def blocks(users: Rows, items: int, scores_at_once: int = 1 << 22) -> Iterator[Rows]:
+    """Yield consecutive parts of ``users`` whose scores stay near the processor's cache.
+
+    In a large catalogue a part still holds 64 users (up to 256 MB of scores): reading every item
+    vector for fewer would cost more than the cache saves.
+    """
+    fewest = min(64, (1 << 26) // max(1, items))
+    step = max(1, fewest, scores_at_once // max(1, items))
     for start in range(0, len(users), step):
         yield users[start : start + step]
