@@ -102,6 +102,19 @@ class Step:
         return self.stage.makes
 
 
+def prepare(config: Config, store: Store) -> Config:
+    """Return the configuration with the embedded catalogue written and found, where it is used."""
+    data = config.data
+    if data.format != "demo" or data.folder is not None:
+        return config
+    from pipeline.etl.demo import materialise
+
+    folder = store.root / "demo-catalogue" / fingerprint(data.demo.model_dump())
+    materialise(data.demo, folder)
+    found = data.model_copy(update={"folder": folder, "images": folder / "images"})
+    return config.model_copy(update={"data": found})
+
+
 def plan(config: Config, store: Store) -> list[Step]:
     """Return every step of a run in an order in which each comes after what it needs.
 
