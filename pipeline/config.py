@@ -310,7 +310,7 @@ class Config(Section):
         chosen = self.baselines[name]
         values = {"model": chosen.model, **chosen.overrides}
         where = f"baselines.{name}.overrides"
-        return _validated(TrainConfig, values, where)
+        return validated(TrainConfig, values, where)
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
@@ -321,15 +321,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     Raises:
         ConfigError: no such file, not YAML, an unknown key, or a bad value.
     """
-    try:
-        loaded = yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        raise ConfigError(f"no configuration at {path}; see configs/ for examples") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from error
-    if not isinstance(loaded, dict):
-        raise ConfigError(f"{path} must hold a mapping with the keys {[*Config.model_fields]}")
-    values: dict[str, Any] = {"name": path.stem, **loaded}
+    values: dict[str, Any] = {"name": path.stem, **read_yaml(path, [*Config.model_fields])}
     for override in overrides:
         _apply(values, override)
     return _anchored(parse_config(values, str(path)), path.parent)
@@ -337,13 +329,35 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
 
 def parse_config(values: Mapping[str, Any], source: str) -> Config:
     """Return the validated configuration of plain values; ``source`` names them in errors."""
-    config = _validated(Config, values, source)
+    config = validated(Config, values, source)
     for name in config.baselines:
         config.baseline(name)
     return config
 
 
-def _validated(section: type[AnySection], values: Mapping[str, Any], source: str) -> AnySection:
+def read_yaml(path: Path, known: Sequence[str]) -> dict[str, Any]:
+    """Return the mapping that a YAML file holds; ``known`` are the keys it may have.
+
+    Raises:
+        ConfigError: no such file, not YAML, or not a mapping.
+    """
+    try:
+        loaded = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError(f"no configuration at {path}; see configs/ for examples") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from error
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{path} must hold a mapping with the keys {list(known)}")
+    return loaded
+
+
+def validated(section: type[AnySection], values: Mapping[str, Any], source: str) -> AnySection:
+    """Return a section of plain values; ``source`` names them in errors.
+
+    Raises:
+        ConfigError: an unknown key, with the closest known one, or a bad value.
+    """
     try:
         return section.model_validate(values)
     except ValidationError as error:

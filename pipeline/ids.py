@@ -41,11 +41,15 @@ class IdMap:
 
     def rows(self, keys: Iterable[str]) -> Rows:
         """Return the row of each key, ``UNKNOWN`` where the key is not in the map."""
-        wanted = np.asarray(list(keys), dtype=np.str_)
-        if not len(self) or not len(wanted):
-            return np.full(len(wanted), UNKNOWN, dtype=np.int64)
+        listed = list(keys)
+        if not len(self) or not listed:
+            return np.full(len(listed), UNKNOWN, dtype=np.int64)
+        # Cut to the map's own width: comparing with longer strings would copy the whole map.
+        width = self.keys.dtype.itemsize // np.dtype("U1").itemsize
+        fits = np.fromiter((len(key) <= width for key in listed), dtype=bool, count=len(listed))
+        wanted = np.asarray(listed, dtype=self.keys.dtype)
         at = np.searchsorted(self._sorted, wanted).clip(max=len(self) - 1)
-        return np.where(self._sorted[at] == wanted, self._order[at], UNKNOWN)
+        return np.where(fits & (self._sorted[at] == wanted), self._order[at], UNKNOWN)
 
     def row(self, key: str) -> int:
         """Return the row of one key, ``UNKNOWN`` where it is not in the map."""
