@@ -37,20 +37,20 @@ class Ties:
     order: Rows
     turn: Rows
 
-    def among(self, rows: Rows, columns: Rows) -> Rows:
-        """Return the places of ``columns`` in the queues of ``rows``; the lowest goes first.
+    def places(self, rows: Rows, columns: Rows) -> Rows:
+        """Return the place of each column in its row's queue; the lowest goes first.
 
         Shapes:
-            rows: (R,). columns: (R, C) or (C,). returns: (R, C).
+            rows, columns: any two that broadcast. returns: their broadcast shape.
         """
-        places: Rows = (self.order[columns] + self.turn[rows, None]) % len(self.order)
+        places: Rows = (self.order[columns] + self.turn[rows]) % len(self.order)
         return places
 
 
-def top_k_of_scores(scores: Floats, k: int) -> tuple[Rows, Floats]:
-    """Return the k best columns of each row of scores, best first, equal scores by column.
+def top_k_of_scores(scores: Floats, k: int, ties: Ties | None = None) -> tuple[Rows, Floats]:
+    """Return the k best columns of each row of scores, best first.
 
-    Only the scores that reach a cheap lower bound of the k-th best are sorted; that is exact and
+    Equal scores stand in the order of ``ties``, by default in order of column. Only the scores that reach a cheap lower bound of the k-th best are sorted; that is exact and
     several times faster than ``argpartition``.
 
     Shapes:
@@ -61,10 +61,11 @@ def top_k_of_scores(scores: Floats, k: int) -> tuple[Rows, Floats]:
     if k == 0:
         return np.empty((len(scores), 0), np.int64), np.empty((len(scores), 0), scores.dtype)
     reaches = scores >= lower_bounds(scores, k)[:, None]
-    _thin_out(reaches, scores, k)
+    ties = ties or Ties(np.arange(wide), np.zeros(len(scores), np.int64))
+    _thin_out(reaches, scores, k, ties)
     rows, columns = np.divmod(np.flatnonzero(reaches), wide)
     kept = scores[rows, columns]
-    order = np.lexsort((-kept, rows))
+    order = np.lexsort((ties.places(rows, columns), -kept, rows))
     first = np.searchsorted(rows, np.arange(len(scores)))
     best = order[first[:, None] + np.arange(k)]
     return columns[best], kept[best]
@@ -88,17 +89,18 @@ def lower_bounds(scores: Floats, k: int) -> Floats:
     return bounds
 
 
-def _thin_out(reaches: Flags, scores: Floats, k: int) -> None:
+def _thin_out(reaches: Flags, scores: Floats, k: int, ties: Ties) -> None:
     """Clear, in rows where far more than k scores reach the bound, all but the k best.
 
-    A row of mostly equal scores would otherwise be sorted whole; its ties go to the lowest columns.
+    A row of mostly equal scores would otherwise be sorted whole; its ties at the edge are settled here.
     """
     wide = scores.shape[1]
     for row in np.flatnonzero(reaches.sum(axis=1) > 4 * k + _GROUP):
         edge = np.partition(scores[row], wide - k)[wide - k]
         above = scores[row] > edge
-        tied = np.flatnonzero(scores[row] == edge)[: k - int(above.sum())]
-        above[tied] = True
+        tied = np.flatnonzero(scores[row] == edge)
+        queue = tied[np.argsort(ties.places(np.asarray(row), tied))]
+        above[queue[: k - int(above.sum())]] = True
         reaches[row] = above
 
 

@@ -62,7 +62,7 @@ def _hit(hits: Flags, n_relevant: Rows) -> Floats:
 
 
 def _mrr(hits: Flags, n_relevant: Rows) -> Floats:
-    return np.asarray(np.where(hits.any(axis=1), 1 / (1 + hits.argmax(axis=1)), 0.0))
+    return np.asarray(hits.any(axis=1) / (1.0 + hits.argmax(axis=1)))
 
 
 def _ndcg(hits: Flags, n_relevant: Rows) -> Floats:
