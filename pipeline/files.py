@@ -42,16 +42,22 @@ def read_array(path: Path, *, mapped: bool = True) -> np.ndarray:
     return array
 
 
-def write_matrix(path: Path, matrix: sp.csr_matrix) -> None:
-    """Write a CSR matrix as scipy ``.npz`` with sorted rows and int32 indices where they fit."""
+def write_matrix(path: Path, matrix: sp.csr_matrix, *, ranked: bool = False) -> None:
+    """Write a CSR matrix as scipy ``.npz`` with int32 indices where they fit.
+
+    Rows are sorted by column; ``ranked`` keeps their order, which item graphs use to hold the
+    heaviest edge first.
+    """
     csr = sp.csr_matrix(matrix)
-    csr.sort_indices()
+    if not ranked:
+        csr.sort_indices()
     sp.save_npz(path, csr, compressed=False)
 
 
 def read_matrix(path: Path) -> sp.csr_matrix:
-    """Return the CSR matrix of a scipy ``.npz``."""
-    return sp.csr_matrix(sp.load_npz(path))
+    """Return the CSR matrix of a scipy ``.npz``, rows in the order in which they were written."""
+    with path.open("rb") as file:
+        return sp.csr_matrix(sp.load_npz(file))
 
 
 def write_table(path: Path, table: pa.Table) -> None:

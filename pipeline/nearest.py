@@ -50,8 +50,9 @@ class Ties:
 def top_k_of_scores(scores: Floats, k: int, ties: Ties | None = None) -> tuple[Rows, Floats]:
     """Return the k best columns of each row of scores, best first.
 
-    Equal scores stand in the order of ``ties``, by default in order of column. Only the scores that reach a cheap lower bound of the k-th best are sorted; that is exact and
-    several times faster than ``argpartition``.
+    Equal scores stand in the order of ``ties``, by default in order of column. Only the scores
+    that reach a cheap lower bound of the k-th best are sorted; that is exact and several times
+    faster than ``argpartition``.
 
     Shapes:
         scores: (B, N), without NaN. returns: columns (B, min(k, N)), scores (B, min(k, N)).
@@ -92,7 +93,8 @@ def lower_bounds(scores: Floats, k: int) -> Floats:
 def _thin_out(reaches: Flags, scores: Floats, k: int, ties: Ties) -> None:
     """Clear, in rows where far more than k scores reach the bound, all but the k best.
 
-    A row of mostly equal scores would otherwise be sorted whole; its ties at the edge are settled here.
+    A row of mostly equal scores would otherwise be sorted whole; ties at its edge are settled
+    here.
     """
     wide = scores.shape[1]
     for row in np.flatnonzero(reaches.sum(axis=1) > 4 * k + _GROUP):

@@ -163,17 +163,27 @@ def knn(vectors: np.ndarray, present: np.ndarray, k: int) -> sp.csr_matrix:
     return sp.csr_matrix(graph)
 
 
+def heaviest_first(graph: sp.csr_matrix) -> sp.csr_matrix:
+    """Return the same matrix with each row's entries in the order of falling weight."""
+    ranked = graph.copy()
+    for start, end in zip(graph.indptr[:-1], graph.indptr[1:], strict=True):
+        order = np.argsort(-graph.data[start:end], kind="stable")
+        ranked.indices[start:end] = graph.indices[start:end][order]
+        ranked.data[start:end] = graph.data[start:end][order]
+    return ranked
+
+
 def graphs(store: Store, world: World, k: int = 5) -> Artifact:
     def write(into: Path) -> None:
         train = world.matrix()
         files.write_matrix(into / "user_item.npz", train)
         for modality, vectors in world.vectors.items():
             graph = knn(vectors, world.present[modality], k)
-            files.write_matrix(into / f"{modality}_knn.npz", graph)
+            files.write_matrix(into / f"{modality}_knn.npz", heaviest_first(graph), ranked=True)
         together = sp.csr_matrix(train.T @ train)
         together.setdiag(0)
         together.eliminate_zeros()
-        files.write_matrix(into / "cooccurrence.npz", together)
+        files.write_matrix(into / "cooccurrence.npz", heaviest_first(together), ranked=True)
         files.write_json(into / "statistics.json", {})
 
     return publish(store, "graphs", "96a9f5", write, inputs={"tables": "7ab1e5"})

@@ -1,0 +1,102 @@
+"""The graph stage: tables and embeddings to graphs."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import scipy.sparse as sp
+
+from pipeline import files, interactions, measure
+from pipeline.arrays import Flags, Rows
+from pipeline.artifacts import Artifact
+from pipeline.config import GraphConfig
+from pipeline.errors import ArtifactError
+from pipeline.graph import statistics
+from pipeline.graph.cooccurrence import cooccurrence
+from pipeline.graph.given import read_graph
+from pipeline.graph.neighbors import block_pairs, cosine_knn
+from pipeline.job import Facts, Job
+from pipeline.schema import CATEGORIES
+
+_PRESENT, _VECTORS, _KNN = "_present.npy", ".npy", "_knn.npz"
+
+
+def run(job: Job[GraphConfig]) -> Facts:
+    """Write the user-item, item-item and co-occurrence graphs; return their statistics.
+
+    Raises:
+        ArtifactError: the embeddings are not of these tables, or not finite.
+        DataError: a ready-made graph does not fit the items.
+    """
+    tables = job.inputs["tables"]
+    train = interactions.user_item(tables)
+    categories = _first_categories(tables)
+    files.write_matrix(job.into / "user_item.npz", train)
+    found: Facts = {"user_item": statistics.bipartite(train)}
+    for modality in _modalities(job):
+        with measure.task(f"{modality} neighbours"):
+            graph, how, included = _item_graph(job, modality, len(categories))
+        files.write_matrix(job.into / f"{modality}{_KNN}", graph, ranked=True)
+        found[f"{modality}_knn"] = how | statistics.item_graph(graph, categories, included)
+    together = _cooccurrence(job, train)
+    files.write_matrix(job.into / "cooccurrence.npz", together, ranked=True)
+    bought = np.diff(sp.csc_matrix(train).indptr) > 0
+    found["cooccurrence"] = statistics.item_graph(together, categories, bought)
+    files.write_json(job.into / "statistics.json", found)
+    return found
+
+
+def _modalities(job: Job[GraphConfig]) -> list[str]:
+    embedded = job.inputs["embeddings"].modalities(_PRESENT)
+    return sorted({*embedded, *job.data.graphs})
+
+
+def _item_graph(
+    job: Job[GraphConfig], modality: str, n_items: int
+) -> tuple[sp.csr_matrix, dict[str, Any], Flags]:
+    """Return a modality's graph, how it was made, and the items that can have edges."""
+    k = job.config.neighbors
+    if modality in job.data.graphs:
+        given = read_graph(job.data.graphs[modality], n_items, k)
+        return given, {"source": "given", "neighbors": k}, np.ones(n_items, dtype=bool)
+    vectors = job.inputs["embeddings"].array(modality + _VECTORS)
+    present = np.asarray(job.inputs["embeddings"].array(modality + _PRESENT))
+    _must_fit(modality, (len(vectors), len(present)), n_items)
+    total = block_pairs(int(present.sum()))
+    with job.task.progress(f"{modality} neighbours", total=total, unit="blocks") as bar:
+        try:
+            graph = cosine_knn(vectors, present, k, advance=bar.advance)
+        except ArtifactError as error:
+            raise ArtifactError(f"embeddings of {modality}: {error}") from None
+    how = {"source": "cosine", "exact": True, "recall": 1.0, "neighbors": k}
+    return graph, how, present
+
+
+def _must_fit(modality: str, found: tuple[int, int], n_items: int) -> None:
+    if found != (n_items, n_items):
+        raise ArtifactError(
+            f"embeddings of {modality} hold {found[0]} vectors and {found[1]} present flags; the "
+            f"tables have {n_items} items. Make them again: plotpointe run CONFIG --from embed"
+        )
+
+
+def _cooccurrence(job: Job[GraphConfig], train: sp.csr_matrix) -> sp.csr_matrix:
+    k, least = job.config.cooccurrence_neighbors, job.config.cooccurrence_min_users
+    total = train.shape[1]
+    with (
+        measure.task("co-occurrence"),
+        job.task.progress("co-occurrence", total=total, unit="items") as bar,
+    ):
+        return cooccurrence(train, k, least, advance=bar.advance)
+
+
+def _first_categories(tables: Artifact) -> Rows:
+    """Return a number for each item's first category, -1 where it has none.
+
+    Shapes:
+        returns: (N,).
+    """
+    listed = tables.table("items.parquet", [CATEGORIES])[CATEGORIES].to_pylist()
+    first = pa.array([names[0] if names else None for names in listed], pa.string())
+    codes: Rows = first.dictionary_encode().indices.fill_null(-1).to_numpy()
+    return codes
