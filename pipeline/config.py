@@ -175,8 +175,8 @@ class TrainConfig(Section):
     """Width of user and item vectors."""
     layers: int = Field(3, ge=0)
     """Propagation layers."""
-    heads: int = Field(4, ge=1)
-    """Attention heads."""
+    heads: int = Field(4, ge=0)
+    """Attention heads; 0 leaves attention out of gat."""
     loss: Literal["bpr", "softmax", "bce"] = "bpr"
     """``softmax`` is sampled softmax with in-batch and uniform negatives."""
     negatives: int = Field(1, ge=1)
@@ -213,6 +213,22 @@ class TrainConfig(Section):
     """Validations without gain before stopping."""
     neighbors: int = Field(100, ge=1)
     """Neighbours kept per item, for item_knn."""
+    shrinkage: float = Field(10.0, ge=0)
+    """Added to the denominator of the cosine, for item_knn."""
+    relation_weights: Mapping[str, float] = Field(
+        default_factory=lambda: {"text": 0.9, "image": 0.1, "cooccurrence": 0.0}
+    )
+    """Item-item edges against 1 for a user-item edge, at first; 0 leaves out, others get 0.1."""
+    shift: float = 0.05
+    """mu of the spectrum shift (A - mu I) / scale, for gat."""
+    scale: float = Field(0.75, gt=0)
+    """Divisor of the spectrum shift."""
+    init_std: float = Field(1e-4, gt=0)
+    """Standard deviation of new id embeddings."""
+    gate_rate: float = Field(0.1, ge=0)
+    """Learning rate of attention gates and relation shares against the others'."""
+    draw: Literal["interactions", "users"] = "interactions"
+    """An epoch visits each interaction once, or draws users uniformly and an item of each."""
 
 
 class BaselineConfig(Section):

@@ -1,1 +1,22 @@
 """Models: tensors in, tensors out; no files, no configuration objects."""
+
+from pipeline.models import gat, gat_plain, item_knn, lightgcn, mf, popularity
+from pipeline.models.base import MODELS, Inputs, Options, Outputs, Recommender, Relation, Vectors
+from pipeline.models.sparse import Edges
+
+__all__ = [
+    "MODELS",
+    "Edges",
+    "Inputs",
+    "Options",
+    "Outputs",
+    "Recommender",
+    "Relation",
+    "Vectors",
+    "gat",
+    "gat_plain",
+    "item_knn",
+    "lightgcn",
+    "mf",
+    "popularity",
+]

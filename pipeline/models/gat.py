@@ -1,0 +1,188 @@
+"""PlotPointe's model: heterogeneous graph attention over interactions and item-item relations.
+
+An item enters as the gated fusion of its modalities plus, where it has training interactions, an
+id embedding. Vectors then travel over user-item edges and any number of item-item relations
+(text kNN, image kNN, co-occurrence, ...), whose edges carry bounded attention gates (attention.py)
+and whose shares are a learned softmax. Nothing is multiplied or bent between layers, and the
+result is the mean over layers, as in LightGCN (He et al., 2020).
+
+With gates at zero it is the joint-graph propagation of SSC (KDD 2025, arXiv 2502.08071): one graph
+of user-item and item-item edges, symmetrically normalised together, with a shifted spectrum. What
+is changed: gates, learned relation shares, and inputs made from content, so that an item without
+interactions gets its vector through the same network.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.models.attention import EdgeGates, direction
+from pipeline.models.base import (
+    MODELS,
+    Inputs,
+    Options,
+    Outputs,
+    Recommender,
+    Relation,
+    Vectors,
+    kept,
+    only_known_users,
+    seeded,
+)
+from pipeline.models.fusion import Fusion
+from pipeline.models.linear import (
+    Step,
+    drop_edges,
+    fold_in,
+    fold_in_degrees,
+    layers_of,
+    mean_of,
+    symmetric_weights,
+)
+from pipeline.models.sparse import Edges, propagate
+
+USER_ITEM = "user_item"
+
+
+@MODELS.register("gat")
+class Gat(Recommender):
+    """Graph attention that contains the strong linear model."""
+
+    def __init__(self, inputs: Inputs, options: Options, seed: int) -> None:
+        """Draw parameters from ``seed``."""
+        super().__init__(inputs)
+        self.options = options
+        chosen = options.relation_weights
+        self.relations = {n: inputs.relations[n] for n in sorted(inputs.relations) if chosen.get(n)}
+        names = [USER_ITEM, *self.relations]
+        initial = torch.tensor(
+            [1.0, *(chosen[n] for n in self.relations)], device=inputs.hot.device
+        )
+        self.hot_rows = inputs.hot.nonzero().squeeze(1)
+        with seeded(seed):
+            self.users = nn.Parameter(options.init_std * torch.randn(inputs.users, options.width))
+            drawn = torch.randn(len(self.hot_rows), options.width)
+            self.items = nn.Parameter(options.init_std * drawn)
+            self.fusion = Fusion(inputs.vectors, inputs.present, options)
+            self.gates = nn.ModuleDict(
+                {n: EdgeGates(options.width, options.heads) for n in names if options.heads}
+            )
+        self.relation_logits = nn.Parameter(initial.log())
+        self.initial_shares = torch.softmax(initial.log(), dim=0)
+        self.joint_degrees = inputs.item_degrees + sum(
+            (chosen[n] * _strength(r) for n, r in self.relations.items()), torch.zeros(())
+        )
+        self.priors = self._priors()
+
+    def _priors(self) -> dict[str, Tensor]:
+        """Return the jointly normalised edge weights of each relation, (E,) each."""
+        items = self.joint_degrees
+        priors = {
+            USER_ITEM: symmetric_weights(self.inputs.user_item, self.inputs.user_degrees, items)
+        }
+        for name, relation in self.relations.items():
+            weight = self.options.relation_weights[name]
+            normal = symmetric_weights(relation.edges, items, items)
+            priors[name] = weight * relation.weights * normal
+        return priors
+
+    def forward(self, noise: torch.Generator | None = None) -> Vectors:
+        """Return layer means, and the id embeddings of users and of hot items (zero elsewhere)."""
+        layers = self._layers(noise)
+        users, items = (mean_of(side) for side in zip(*layers, strict=True))
+        return Vectors(users, items, self.users, self._padded(self.items))
+
+    def _layers(self, noise: torch.Generator | None) -> list[tuple[Tensor, Tensor]]:
+        users, items = self.users, self.item_input(noise)
+        weights = self.edge_weights(users, items)
+        weights[USER_ITEM] = drop_edges(weights[USER_ITEM], self.options.edge_dropout, noise)
+        return layers_of(users, items, self._step(weights), self.options.layers)
+
+    def item_input(self, noise: torch.Generator | None) -> Tensor:
+        """Return the fused content plus id embedding of every item, (N, D)."""
+        ids = self._padded(self.items)
+        content: Tensor | None = self.fusion(noise)
+        if content is None:
+            return ids
+        if noise is not None and self.options.id_dropout:
+            survives = kept((len(ids),), self.options.id_dropout, ids, noise)
+            survives |= ~self.fusion.has_content(len(ids))
+            ids = ids * survives.unsqueeze(1)
+        return content + ids
+
+    def _padded(self, hot: Tensor) -> Tensor:
+        whole = hot.new_zeros(self.inputs.items, hot.shape[1])
+        return whole.index_copy(0, self.hot_rows, hot)
+
+    def edge_weights(self, users: Tensor, items: Tensor) -> dict[str, Tensor]:
+        """Return each relation's edge weights, (E,) each: prior, share and attention.
+
+        Shapes:
+            users: (U, D) and items: (N, D), the inputs of the first layer.
+        """
+        scale = self.relation_scale()
+        weights = {n: scale[at] * prior for at, (n, prior) in enumerate(self.priors.items())}
+        if not self.options.heads:
+            return weights
+        ends = {USER_ITEM: (direction(users), direction(items))}
+        for name, gates in self.gates.items():
+            receivers, senders = ends.get(name, (ends[USER_ITEM][1], ends[USER_ITEM][1]))
+            weights[name] = weights[name] * gates(self._edges(name), receivers, senders)
+        return weights
+
+    def _edges(self, name: str) -> Edges:
+        return self.inputs.user_item if name == USER_ITEM else self.relations[name].edges
+
+    def relation_scale(self) -> Tensor:
+        """Return each relation's learned share over its initial share; 1 for a new model."""
+        return torch.softmax(self.relation_logits, dim=0) / self.initial_shares
+
+    def _step(self, weights: dict[str, Tensor]) -> Step:
+        edges, shift, scale = self.inputs.user_item, self.options.shift, self.options.scale
+        to_users = weights[USER_ITEM] / scale
+        to_items = to_users[edges.permutation]
+        between = [(self.relations[n].edges, weights[n] / scale) for n in self.relations]
+
+        def step(users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+            next_users = propagate(edges, to_users, items)
+            next_items = propagate(edges.transpose, to_items, users)
+            for item_edges, values in between:
+                next_items = next_items + propagate(item_edges, values, items)
+            if shift:
+                next_users = next_users - (shift / scale) * users
+                next_items = next_items - (shift / scale) * items
+            return next_users, next_items
+
+        return step
+
+    @torch.no_grad()
+    def outputs(self) -> Outputs:
+        """Return vectors, and the fold-in of the linear part (a new user's gates are neutral)."""
+        layers = self._layers(None)
+        users, items = (mean_of(side) for side in zip(*layers, strict=True))
+        degrees = fold_in_degrees(self.inputs, self.joint_degrees)
+        added = fold_in([x for _, x in layers], degrees, self.options.shift, self.options.scale)
+        return Outputs(
+            {
+                "user_vectors": only_known_users(users, self.inputs),
+                "item_vectors": items,
+                "fold_in": self.relation_scale()[0] * added,
+            }
+        )
+
+    @torch.no_grad()
+    def learned(self) -> dict[str, float]:
+        """Return relation shares, mean attention strengths and mean modality gates."""
+        shares = torch.softmax(self.relation_logits, dim=0).tolist()
+        found = {f"share/{n}": s for n, s in zip(self.priors, shares, strict=True)}
+        for name, gates in self.gates.items():
+            assert isinstance(gates, EdgeGates)
+            found[f"attention/{name}"] = float(gates.bounded_strength().abs().mean())
+        for name, share in self.fusion.mean_shares().items():
+            found[f"modality/{name}"] = share
+        return found
+
+
+def _strength(relation: Relation) -> Tensor:
+    """Return the sum of edge weights at each item, (N,)."""
+    sums = relation.weights.new_zeros(relation.edges.shape[0])
+    return sums.index_add(0, relation.edges.rows, relation.weights)

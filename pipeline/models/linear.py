@@ -1,0 +1,76 @@
+"""Linear propagation, which lightgcn and gat share: normalised edges, layer mean, fold-in."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from pipeline.models.base import Inputs, kept
+from pipeline.models.sparse import Edges
+
+Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""One layer: (users (U, D), items (N, D)) to the same, one hop on."""
+
+
+def inverse_root(degrees: Tensor) -> Tensor:
+    """Return 1 / sqrt(degree), and 0 for degree 0, (n,)."""
+    return torch.where(degrees > 0, degrees.clamp(min=1e-12).rsqrt(), 0.0)
+
+
+def symmetric_weights(edges: Edges, rows: Tensor, columns: Tensor) -> Tensor:
+    """Return 1 / sqrt(d_row * d_column) for each edge.
+
+    Shapes:
+        rows: (R,) degrees. columns: (C,) degrees. returns: (E,).
+    """
+    return inverse_root(rows)[edges.rows] * inverse_root(columns)[edges.indices]
+
+
+def layers_of(users: Tensor, items: Tensor, step: Step, layers: int) -> list[tuple[Tensor, Tensor]]:
+    """Return the vectors before propagation and after each of ``layers`` steps."""
+    found = [(users, items)]
+    for _ in range(layers):
+        found.append(step(*found[-1]))
+    return found
+
+
+def mean_of(layers: Sequence[Tensor]) -> Tensor:
+    """Return the mean of equally shaped tensors."""
+    return torch.stack(tuple(layers)).mean(dim=0)
+
+
+def drop_edges(weights: Tensor, chance: float, noise: torch.Generator | None) -> Tensor:
+    """Return edge weights (E,) with a share dropped and the rest scaled to keep the mean."""
+    if noise is None or chance == 0:
+        return weights
+    return weights * kept(tuple(weights.shape), chance, weights, noise) / (1 - chance)
+
+
+def fold_in_degrees(inputs: Inputs, degrees: Tensor) -> Tensor:
+    """Return the degree that each item has once somebody interacts with it, (N,).
+
+    A warm item has no trained degree; its joint degree is raised by the median interactions of a
+    hot item, so that one interaction with a new item does not drown the rest of a history.
+    """
+    counts = inputs.item_degrees
+    median = counts[counts > 0].median() if bool((counts > 0).any()) else counts.new_ones(())
+    return torch.where(counts > 0, degrees, degrees + median)
+
+
+def fold_in(items: Sequence[Tensor], degrees: Tensor, shift: float, scale: float) -> Tensor:
+    """Return what an interaction with each item adds to sqrt(|history|) times a user's vector.
+
+    A user without an id embedding has x_u(0) = 0 and, after each layer,
+    ``x_u(l) = (sum_i x_i(l-1) / sqrt(d_u d_i) - shift * x_u(l-1)) / scale``. That is linear in the
+    items' layers: the mean over l = 0..L is ``sum_i fold_in[i] / sqrt(d_u)`` exactly, for edges
+    whose gate is 1.
+
+    Shapes:
+        items: L+1 of (N, D), the items' layers. degrees: (N,). returns: (N, D).
+    """
+    last = len(items) - 1
+    total = torch.zeros_like(items[0])
+    for j in range(last):
+        decay = sum((-shift / scale) ** steps for steps in range(last - j)) / scale
+        total += decay * items[j]
+    return total * inverse_root(degrees).unsqueeze(1) / (last + 1)

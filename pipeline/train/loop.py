@@ -1,0 +1,223 @@
+"""The training loop: epochs of steps, validation, early stopping, resuming."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor, nn
+
+from pipeline.config import TrainConfig
+from pipeline.errors import StageFailedError
+from pipeline.evaluate.metrics import Metric, validate
+from pipeline.interactions import evaluable
+from pipeline.models.base import Outputs, Recommender
+from pipeline.scoring import ItemItemScorer, Scorer, VectorScorer
+from pipeline.train.checkpoint import (
+    Checkpoints,
+    Progress,
+    Snapshot,
+    Weights,
+    copied,
+    optimizer_tensors,
+    restore_optimizer,
+)
+from pipeline.train.data import TrainingData
+from pipeline.train.objective import Objective, TensorBatch, log_expected
+from pipeline.train.sampling import Batch, Sampler, Seen
+from pipeline.train.schedule import Schedule, plateaus
+
+ALSO_REPORTED = ("recall@20", "ndcg@20")
+
+Told = Callable[[Progress], None]
+"""Called after every epoch."""
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Independent random streams of a run; an epoch's depend on its number, not on history."""
+
+    seed: int
+
+    def rng(self, epoch: int) -> np.random.Generator:
+        """Return the generator of an epoch's batches."""
+        return np.random.default_rng([self.seed, epoch, 0])
+
+    def noise(self, epoch: int, device: torch.device) -> torch.Generator:
+        """Return the generator of what is dropped in an epoch."""
+        state = np.random.SeedSequence([self.seed, epoch, 1]).generate_state(1)
+        return torch.Generator(device).manual_seed(int(state[0]))
+
+
+class Trainer:
+    """A model with its optimizer, sampler and objective; one call per epoch."""
+
+    def __init__(
+        self, model: Recommender, data: TrainingData, config: TrainConfig, seed: int
+    ) -> None:
+        """Train ``model`` in place; its inputs are on the device that training runs on."""
+        self.model, self.data, self.config = model, data, config
+        self.seeds = Seeds(seed)
+        self.device = model.inputs.user_item.indices.device
+        self.sampler = sampler_of(data.train, config)
+        self.objective = self._objective()
+        self.optimizer = optimizer_of(model, config)
+        steps = self.sampler.steps()
+        self.schedule = Schedule(config.schedule, config.warmup_steps, steps * config.epochs)
+
+    def _objective(self) -> Objective:
+        popularity = self.model.inputs.item_degrees
+        pool = torch.from_numpy(self.sampler.seen.pool).to(self.device)
+        batch = min(self.config.batch_size, len(self.sampler.positives[0]))
+        return Objective(
+            self.config.loss,
+            self.config.weight_decay,
+            self.config.temperature,
+            log_expected(popularity, pool, batch, self.config.negatives),
+        )
+
+    def epoch(self, number: int, stale: int) -> float:
+        """Train for one epoch (0 is the first) and return its mean loss.
+
+        Raises:
+            StageFailedError: the loss or a weight is no longer a number.
+        """
+        noise = self.seeds.noise(number, self.device)
+        total, steps = torch.zeros((), device=self.device), self.sampler.steps()
+        for at, batch in enumerate(self.sampler.epoch(self.seeds.rng(number))):
+            self._set_rate(self.schedule.factor(number * steps + at, stale))
+            total += self.step(self._on_device(batch), noise)
+        loss = float(total) / max(1, steps)
+        finite = all(bool(torch.isfinite(p).all()) for p in self.model.parameters())
+        if not (np.isfinite(loss) and finite):
+            weights = "finite" if finite else "not finite"
+            raise StageFailedError(
+                f"training diverged in epoch {number + 1}: the mean loss is {loss}, the weights "
+                f"are {weights}. Lower "
+                f"train.learning_rate (now {self.config.learning_rate}) or warm up over "
+                f"train.warmup_steps (now {self.config.warmup_steps})"
+            )
+        return loss
+
+    def step(self, batch: TensorBatch, noise: torch.Generator | None = None) -> Tensor:
+        """Take one optimizer step on a batch and return its loss, ()."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.objective(self.model(noise), batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return loss.detach()
+
+    def _set_rate(self, factor: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * factor
+
+    def _on_device(self, batch: Batch) -> TensorBatch:
+        arrays = batch.users, batch.positives, batch.negatives
+        return TensorBatch(*(torch.from_numpy(a).to(self.device) for a in arrays))
+
+
+def validation(model: Recommender, data: TrainingData, select_metric: str) -> dict[str, float]:
+    """Return the validation metrics of a model as it is, by canonical spelling."""
+    metrics = [Metric.parse(m) for m in dict.fromkeys((select_metric, *ALSO_REPORTED))]
+    scorer = scorer_of(model.outputs(), data.train)
+    return validate(scorer, data.train, data.validation, metrics)
+
+
+def sampler_of(train: sp.csr_matrix, config: TrainConfig) -> Sampler:
+    """Return the sampler of a configuration."""
+    items = train.shape[1]
+    pool = np.unique(train.indices) if config.negatives_from == "train" else np.arange(items)
+    shared = config.loss == "softmax"
+    seen = Seen(train, pool.astype(np.int64))
+    return Sampler(seen, config.batch_size, config.negatives, shared, config.draw)
+
+
+def optimizer_of(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """Return AdamW (Loshchilov and Hutter, ICLR 2019) without decay on id embeddings.
+
+    Their L2 penalty is on the batch's rows, in the objective. Attention gates learn at a tenth of
+    the rate: they see every edge in every step, an id embedding only some.
+    """
+    ids = [p for n, p in model.named_parameters() if n in ("users", "items")]
+    gates = [p for n, p in model.named_parameters() if n.startswith(("gates.", "relation_"))]
+    known = {id(p) for p in (*ids, *gates)}
+    rest = [p for p in model.parameters() if id(p) not in known]
+    rate = config.learning_rate
+    groups: list[dict[str, Any]] = [
+        {"params": ids, "weight_decay": 0.0, "peak": rate},
+        {"params": gates, "weight_decay": 0.0, "peak": rate * config.gate_rate},
+        {"params": rest, "weight_decay": config.weight_decay, "peak": rate},
+    ]
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=rate, fused=True)
+
+
+def scorer_of(outputs: Outputs, train: sp.csr_matrix) -> Scorer:
+    """Return what ranks with a model's outputs."""
+    if outputs.item_item is None:
+        vectors = {name: v.cpu().numpy() for name, v in outputs.vectors.items()}
+        return VectorScorer(vectors["user_vectors"], vectors["item_vectors"])
+    return ItemItemScorer(train, matrix_of(outputs))
+
+
+def matrix_of(outputs: Outputs) -> sp.csr_matrix:
+    """Return the item-item weights of outputs that have them, CSR (N, N)."""
+    found = outputs.item_item
+    assert found is not None
+    parts = tuple(t.cpu().numpy() for t in (found.values, found.indices, found.indptr))
+    return sp.csr_matrix(parts, shape=found.shape)
+
+
+def fit(trainer: Trainer, checkpoints: Checkpoints, told: Told) -> Progress:
+    """Train until the validation metric stops growing; leave the best weights in the model.
+
+    Continues from the last checkpoint, with the same result as a run that was never interrupted.
+    Without a user to validate on, all epochs run and the last weights stay.
+    """
+    model, config = trainer.model, trainer.config
+    progress, best = Progress(), copied(model)
+    snapshot = checkpoints.load()
+    if snapshot is not None:
+        progress, best = snapshot.progress, snapshot.best
+        model.load_state_dict(snapshot.weights)
+        restore_optimizer(trainer.optimizer, snapshot.optimizer)
+        told(progress)
+    can_select = len(evaluable(trainer.data.train, trainer.data.validation)) > 0
+    while progress.epoch < config.epochs and progress.waited < config.patience:
+        entry = _epoch(trainer, progress, validates=can_select)
+        progress.epoch += 1
+        progress.curve.append(entry)
+        if not can_select or _is_best(progress, entry, config.select_metric):
+            best, progress.best_epoch = copied(model), progress.epoch
+        told(progress)
+        if checkpoints.due():
+            checkpoints.save(_snapshot(trainer, progress, best))
+    model.load_state_dict(best)
+    return progress
+
+
+def _epoch(trainer: Trainer, progress: Progress, *, validates: bool) -> dict[str, Any]:
+    started, config = time.perf_counter(), trainer.config
+    values = [e[config.select_metric] for e in progress.curve if config.select_metric in e]
+    loss = trainer.epoch(progress.epoch, plateaus(values))
+    entry = {"epoch": progress.epoch + 1, "loss": loss}
+    last = progress.epoch + 1 == config.epochs
+    if validates and (last or (progress.epoch + 1) % config.evaluate_every == 0):
+        entry |= validation(trainer.model, trainer.data, config.select_metric)
+    return entry | {"seconds": round(time.perf_counter() - started, 3)}
+
+
+def _is_best(progress: Progress, entry: dict[str, Any], metric: str) -> bool:
+    if metric not in entry:
+        return False
+    if progress.best_value is None or entry[metric] > progress.best_value:
+        progress.best_value, progress.waited = entry[metric], 0
+        return True
+    progress.waited += 1
+    return False
+
+
+def _snapshot(trainer: Trainer, progress: Progress, best: Weights) -> Snapshot:
+    return Snapshot(progress, copied(trainer.model), best, optimizer_tensors(trainer.optimizer))

@@ -1,0 +1,113 @@
+"""The train stage: tables, embeddings and graphs to a model."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from pipeline import files, measure
+from pipeline.config import TrainConfig
+from pipeline.job import Facts, Job
+from pipeline.models import MODELS, Options, Outputs, Recommender
+from pipeline.train.checkpoint import Checkpoints, Progress
+from pipeline.train.data import TrainingData, load
+from pipeline.train.loop import Trainer, fit, matrix_of, validation
+
+OTHER_RELATION = 0.1
+"""Weight of a relation that the configuration does not name, such as a modality of one's own."""
+
+
+def run(job: Job[TrainConfig]) -> Facts:
+    """Fill ``job.into`` with a trained model and return what was learned.
+
+    Raises:
+        ConfigError: no such model or metric.
+        DataError: there is nothing to learn from.
+        StageFailedError: training diverged.
+    """
+    config = job.config
+    make = MODELS[config.model]
+    device = device_of(job.runtime.device)
+    with on_this_machine(job.threads, device):
+        data = load(job.inputs)
+        inputs = data.inputs.to(device)
+        model = make(inputs, options_of(config, [*inputs.relations]), job.seed).to(device)
+        progress = _train(job, model, data) if model.learns else _validate(model, data, config)
+        with measure.task("outputs"):
+            outputs = model.outputs()
+        _write(job.into, model, outputs, progress)
+    return _facts(model, progress, config.select_metric)
+
+
+def options_of(config: TrainConfig, relations: list[str]) -> Options:
+    """Return the model's options, with a weight for each relation that exists."""
+    names = Options.__dataclass_fields__.keys() & type(config).model_fields.keys()
+    values = {name: getattr(config, name) for name in names}
+    weights = {r: config.relation_weights.get(r, OTHER_RELATION) for r in relations}
+    return Options(**{**values, "relation_weights": weights})
+
+
+def device_of(name: str) -> torch.device:
+    """Return the device to train on; ``auto`` prefers a GPU."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
+
+
+@contextmanager
+def on_this_machine(threads: int, device: torch.device) -> Iterator[None]:
+    """Use so many threads, and deterministic kernels on a GPU; put back what was set before."""
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(device.type != "cpu", warn_only=True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1])
+
+
+def _validate(model: Recommender, data: TrainingData, config: TrainConfig) -> Progress:
+    """Return the progress of a closed-form model: no epoch, only its validation."""
+    values = validation(model, data, config.select_metric)
+    best = values[config.select_metric]
+    return Progress(best_value=best, curve=[{"epoch": 0, **values}])
+
+
+def _train(job: Job[TrainConfig], model: Recommender, data: TrainingData) -> Progress:
+    trainer = Trainer(model, data, job.config, job.seed)
+    total = job.config.epochs
+    with job.task.progress(f"train {job.config.model}", total=total, unit="epochs") as bar:
+
+        def told(progress: Progress) -> None:
+            value = progress.best_value
+            note = "" if value is None else f"best {job.config.select_metric} {value:.4f}"
+            bar.advance(progress.epoch - bar.done, note)
+
+        return fit(trainer, Checkpoints(job.scratch), told)
+
+
+def _write(into: Path, model: Recommender, outputs: Outputs, progress: Progress) -> None:
+    weights = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters()}
+    save_file(weights, into / "weights.safetensors")
+    for name, tensor in outputs.vectors.items():
+        files.write_array(into / f"{name}.npy", tensor.cpu().numpy())
+    if outputs.item_item is not None:
+        files.write_matrix(into / "item_item.npz", matrix_of(outputs))
+    curve = [{k: v for k, v in entry.items() if k != "seconds"} for entry in progress.curve]
+    files.write_lines(into / "curve.jsonl", curve)
+
+
+def _facts(model: Recommender, progress: Progress, metric: str) -> Facts:
+    seconds = [entry["seconds"] for entry in progress.curve if "seconds" in entry]
+    return {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "epochs_run": progress.epoch,
+        "best_epoch": progress.best_epoch,
+        "select_metric": metric,
+        "best_validation": progress.best_value,
+        "seconds_per_epoch": round(sum(seconds) / len(seconds), 3) if seconds else None,
+        "learned": model.learned(),
+    }
