@@ -56,12 +56,29 @@ class ItemItemScorer:
 
 
 def open_scorer(model: Artifact, user_item: sp.csr_matrix) -> Scorer:
-    """Return the scorer of a model artifact; ``user_item`` is the training interactions."""
+    """Return the scorer of a model artifact; ``user_item`` is the training interactions.
+
+    Raises:
+        ArtifactError: it holds nothing that scores, or was made for other users or items.
+    """
     if model.has("item_vectors.npy"):
-        return VectorScorer(model.array("user_vectors.npy"), model.array("item_vectors.npy"))
+        vectors = VectorScorer(model.array("user_vectors.npy"), model.array("item_vectors.npy"))
+        _must_fit(model, (len(vectors.user_vectors), len(vectors.item_vectors)), user_item)
+        return vectors
     if model.has("item_item.npz"):
-        return ItemItemScorer(user_item, model.matrix("item_item.npz"))
+        weights = model.matrix("item_item.npz")
+        _must_fit(model, (user_item.shape[0], weights.shape[0]), user_item)
+        return ItemItemScorer(user_item, weights)
     raise ArtifactError(f"model {model.fingerprint} has neither vectors nor item-item weights")
+
+
+def _must_fit(model: Artifact, found: tuple[int, int], user_item: sp.csr_matrix) -> None:
+    if found != user_item.shape:
+        raise ArtifactError(
+            f"model {model.fingerprint} knows {found[0]} users and {found[1]} items; the tables "
+            f"hold {user_item.shape[0]} and {user_item.shape[1]}. Use the tables it was trained "
+            f"on, or train again"
+        )
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def _precision(hits: Flags, n_relevant: Rows) -> Floats:
 
 
 def _hit(hits: Flags, n_relevant: Rows) -> Floats:
-    return hits.any(axis=1).astype(np.float64)
+    return np.asarray(hits.any(axis=1), dtype=np.float64)
 
 
 def _mrr(hits: Flags, n_relevant: Rows) -> Floats:
