@@ -1,0 +1,101 @@
+"""The service, wired: settings in, an application out that answers once its bundle is open."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, TypedDict
+
+from fastapi import FastAPI
+
+from pipeline import places
+from pipeline.artifacts import Store
+from pipeline.errors import ConfigError
+from serving import pages, routes
+from serving.bundle import Bundle
+from serving.middleware import BodyLimit, Json, Watch
+from serving.pictures import Pictures
+from serving.problems import add_problems, document_problems
+from serving.recommender import Recommender
+from serving.routes import Service
+from serving.settings import Settings
+from serving.telemetry import Metrics, open_log
+
+OpenBundle = Callable[[Settings], Bundle]
+
+
+class State(TypedDict):
+    """What each request finds in ``request.state``."""
+
+    service: Service
+
+
+def open_bundle(settings: Settings) -> Bundle:
+    """Return the bundle that the settings name.
+
+    Raises:
+        ArtifactError: there is none, or it cannot be served.
+    """
+    return Bundle.open(Store(settings.store), settings.bundle)
+
+
+def create_app(settings: Settings, open_bundle: OpenBundle = open_bundle) -> FastAPI:
+    """Return the application; its lifespan opens the bundle, or fails with what is wrong."""
+    metrics, log = Metrics(), open_log(settings.log_level)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        service = open_service(settings, open_bundle(settings), metrics)
+        log.info(
+            "serving", bundle=service.recommender.bundle.fingerprint, ready=service.check.ready
+        )
+        yield {"service": service}
+
+    app = FastAPI(
+        title="PlotPointe",
+        summary="Recommendations from a multi-modal graph model.",
+        version=_version(),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    chosen = [routes.recommending, routes.alias, routes.catalogue, routes.operations]
+    if settings.browse:
+        chosen += [routes.users, pages.dashboard]
+    for router in (*chosen, pages.reference):
+        app.include_router(router)
+    add_problems(app)
+    app.add_middleware(Json)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(Watch, metrics=metrics, log=log)
+    _document(app)
+    return app
+
+
+def open_service(settings: Settings, bundle: Bundle, metrics: Metrics) -> Service:
+    """Return everything the routes use, with the bundle's index checked against its canaries.
+
+    Raises:
+        ConfigError: the images folder of the settings does not exist.
+    """
+    if settings.images and not settings.images.is_dir():
+        raise ConfigError(f"the images folder {settings.images} does not exist; correct --images")
+    folder = settings.images or places.images_of(Store(settings.store), bundle.artifact)
+    pictures, check = Pictures(folder), bundle.self_check()
+    metrics.describe(bundle, check)
+    return Service(Recommender(bundle, picture=pictures.link), pictures, check, metrics)
+
+
+def _document(app: FastAPI) -> None:
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        return document_problems(plain())
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _version() -> str:
+    try:
+        return version("plotpointe")
+    except PackageNotFoundError:
+        return "0"

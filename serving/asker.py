@@ -1,0 +1,92 @@
+"""Who asks: a request's keys as rows, and the vector that stands for the user.
+
+The vector of a user is the model's. A history given with the request is folded in: the user then
+counts as one who also has those items, u' = (sqrt(n) u + sum of fold_in) / sqrt(n + m) for n items
+known and m new. Without a known user that is the fold-in of the history alone.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.arrays import Floats, Rows
+from pipeline.ids import UNKNOWN
+from serving.bundle import COLD, HOT, WARM, Bundle
+from serving.messages import RecommendRequest, Strategy, Tier
+
+
+@dataclass(frozen=True)
+class Asker:
+    """A request, with everything in it looked up.
+
+    Shapes:
+        vector: (D,). has, excluded: sorted item rows.
+    """
+
+    request: RecommendRequest
+    vector: Floats | None
+    """None where nothing is known."""
+    strategy: Strategy
+    has: Rows
+    excluded: Rows
+    unknown: list[str]
+
+    @property
+    def wanted(self) -> int:
+        """Return how many items lead up to the end of the page."""
+        return self.request.offset + self.request.k
+
+    @property
+    def tier(self) -> Tier:
+        """Return how much is known of the user."""
+        if self.strategy == "popular":
+            return COLD
+        return WARM if self.strategy == "fold_in" else HOT
+
+
+def look_up(bundle: Bundle, request: RecommendRequest) -> Asker:
+    """Return a request with every key in it turned into a row."""
+    ids = bundle.catalogue.ids
+    given, barred = ids.rows(request.history), ids.rows(request.exclude_ids)
+    unknown = [
+        key
+        for key, row in zip(
+            [*request.history, *request.exclude_ids], [*given, *barred], strict=True
+        )
+        if row == UNKNOWN
+    ]
+    user = UNKNOWN if request.user is None else bundle.users.row(request.user)
+    seen = np.empty(0, dtype=np.int64) if user == UNKNOWN else bundle.seen_by(user)
+    new = np.setdiff1d(given[given != UNKNOWN], seen)
+    has = np.union1d(seen, new).astype(np.int64)
+    barred = barred[barred != UNKNOWN]
+    vector, strategy = taste(bundle, user, seen, new)
+    return Asker(
+        request=request,
+        vector=vector,
+        strategy=strategy,
+        has=has,
+        excluded=np.union1d(barred, has) if request.exclude_seen else np.unique(barred),
+        unknown=list(dict.fromkeys(unknown)),
+    )
+
+
+def taste(bundle: Bundle, user: int, seen: Rows, new: Rows) -> tuple[Floats | None, Strategy]:
+    """Return the vector to search with and where it comes from; None where nothing is known.
+
+    A known user whose vector was never trained (zero) is folded in from what they have.
+
+    Shapes:
+        seen: rows the user has. new: further rows, none of them seen. returns: (D,).
+    """
+    trained = len(seen) > 0 and bundle.user_vectors[user].any()
+    if trained and not len(new):
+        return np.asarray(bundle.user_vectors[user]), "model"
+    added = new if trained else np.union1d(seen, new).astype(np.int64)
+    total = bundle.fold_in[added].sum(axis=0)
+    if trained:
+        total = total + bundle.user_vectors[user] * np.sqrt(len(seen))
+    if not total.any():
+        return None, "popular"
+    vector = (total / np.sqrt(len(seen) + len(new))).astype(np.float32)
+    return vector, "model+fold_in" if trained else "fold_in"

@@ -1,0 +1,219 @@
+"""The bundle artifact in memory: arrays mapped from disk, every part checked against the others."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+import scipy.sparse as sp
+
+from pipeline.arrays import Flags, Floats, Rows
+from pipeline.artifacts import Artifact, Store
+from pipeline.errors import ArtifactError
+from pipeline.ids import IdMap
+from pipeline.nearest import recall_at_k, top_k_faiss
+from serving.catalogue import Catalogue, ids_of
+from serving.messages import Tier
+from serving.reasons import TOGETHER
+
+HOT: Final = "hot"
+WARM: Final = "warm"
+COLD: Final = "cold"
+
+
+@dataclass(frozen=True)
+class SelfCheck:
+    """What asking the index for the canaries' lists gave."""
+
+    canaries: int
+    recall: float
+    floor: float
+
+    @property
+    def ready(self) -> bool:
+        """Return whether the index answers as it did when it was audited."""
+        return self.canaries > 0 and self.recall >= self.floor
+
+    @property
+    def reason(self) -> str | None:
+        """Return why the service is not ready, None where it is."""
+        if self.ready:
+            return None
+        if not self.canaries:
+            return "the bundle holds no canary users, so the index could not be checked"
+        return (
+            f"the index finds {self.recall:.3f} of the canaries' exact lists, the floor is "
+            f"{self.floor:.3f}; rebuild the bundle: plotpointe run CONFIG --to index"
+        )
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Everything that answers a request.
+
+    Shapes:
+        item_vectors: (N, D). user_vectors: (U, D). fold_in: (N, D). hot: (N,). popular: (P,).
+        seen: CSR (U, N). graphs: CSR (N, N) each. canary_users: (C,). canary_top: (C, k).
+    """
+
+    artifact: Artifact
+    catalogue: Catalogue
+    users: IdMap
+    index: Any
+    item_vectors: Floats
+    user_vectors: Floats
+    fold_in: Floats
+    hot: Flags
+    popular: Rows
+    seen: sp.csr_matrix
+    graphs: Mapping[str, sp.csr_matrix]
+    """By relation: taken together first, then the modalities."""
+    canary_users: Rows
+    canary_top: Rows
+    audit: Mapping[str, Any]
+
+    @classmethod
+    def open(cls, store: Store, fingerprint: str | None = None) -> "Bundle":
+        """Return the bundle with this fingerprint, or the promoted one.
+
+        Raises:
+            ArtifactError: there is none, it has another version, or its parts do not fit.
+        """
+        return cls.of(store.open("bundle", fingerprint))
+
+    @classmethod
+    def of(cls, artifact: Artifact) -> "Bundle":
+        """Return a bundle artifact, opened.
+
+        Raises:
+            ArtifactError: a file is missing, or the parts do not fit each other.
+        """
+        # Text before image: the later letter happens to be the better reason.
+        modalities = sorted(artifact.modalities("_knn.npz"), reverse=True)
+        bundle = cls(
+            artifact=artifact,
+            catalogue=Catalogue.open(artifact),
+            users=ids_of(artifact.table("users.parquet")),
+            index=_read_index(artifact),
+            item_vectors=_float32(artifact.array("item_vectors.npy")),
+            user_vectors=_float32(artifact.array("user_vectors.npy")),
+            fold_in=_float32(artifact.array("fold_in.npy")),
+            hot=artifact.array("hot.npy", mapped=False),
+            popular=artifact.array("popular.npy", mapped=False),
+            seen=artifact.matrix("seen.npz"),
+            graphs={
+                TOGETHER: artifact.matrix("cooccurrence.npz"),
+                **{m: artifact.matrix(f"{m}_knn.npz") for m in modalities},
+            },
+            canary_users=artifact.array("canary_users.npy", mapped=False),
+            canary_top=artifact.array("canary_top.npy", mapped=False),
+            audit=artifact.json("audit.json"),
+        )
+        check(bundle)
+        return bundle
+
+    @property
+    def fingerprint(self) -> str:
+        """Return the fingerprint of the bundle."""
+        return self.artifact.fingerprint
+
+    @property
+    def model(self) -> str:
+        """Return the fingerprint of the model that the vectors come from."""
+        return str(self.artifact.manifest["inputs"].get("model", "unknown"))
+
+    @property
+    def modalities(self) -> list[str]:
+        """Return the modalities that have a graph."""
+        return [relation for relation in self.graphs if relation != TOGETHER]
+
+    @cached_property
+    def takers(self) -> Rows:
+        """Return how many users have each item: (N,)."""
+        return np.bincount(self.seen.indices, minlength=len(self.catalogue))
+
+    @cached_property
+    def lengths(self) -> Floats:
+        """Return the length of each item vector: (N,)."""
+        lengths: Floats = np.sqrt(np.einsum("nd,nd->n", self.item_vectors, self.item_vectors))
+        return lengths
+
+    def seen_by(self, user: int) -> Rows:
+        """Return the sorted item rows that a user has."""
+        start, end = self.seen.indptr[user : user + 2]
+        return np.sort(self.seen.indices[start:end])
+
+    def tier(self, item: int) -> Tier:
+        """Return hot (trained with interactions), warm (content only) or cold (neither).
+
+        An item that no modality connects to any other has no content to go by.
+        """
+        if self.hot[item]:
+            return HOT
+        knn = [self.graphs[m] for m in self.modalities]
+        known = not knn or any(g.indptr[item] < g.indptr[item + 1] for g in knn)
+        return WARM if known else COLD
+
+    def self_check(self) -> SelfCheck:
+        """Return how well the index repeats the canaries' exact lists."""
+        queries = np.asarray(self.user_vectors[self.canary_users])
+        floor = float(self.audit["recall_floor"])
+        if not len(queries):
+            return SelfCheck(0, 0.0, floor)
+        found, _ = top_k_faiss(self.index, queries, self.canary_top.shape[1])
+        return SelfCheck(len(queries), recall_at_k(found, self.canary_top), floor)
+
+
+def _read_index(artifact: Artifact) -> Any:  # noqa: ANN401 - faiss has no types
+    import faiss
+
+    path = artifact.file("items.faiss")
+    try:
+        return faiss.read_index(str(path))
+    except RuntimeError as error:
+        raise _unfit(artifact, f"items.faiss is not a FAISS index ({error})") from error
+
+
+def _float32(array: np.ndarray) -> Floats:
+    return array.astype(np.float32, copy=False)
+
+
+def check(bundle: Bundle) -> None:
+    """Refuse a bundle whose parts do not belong together.
+
+    Raises:
+        ArtifactError: naming the first part that does not fit.
+    """
+    users, items = len(bundle.users), len(bundle.catalogue)
+    width = bundle.index.d
+    shapes = {
+        "item_vectors.npy": (bundle.item_vectors.shape, (items, width)),
+        "user_vectors.npy": (bundle.user_vectors.shape, (users, width)),
+        "fold_in.npy": (bundle.fold_in.shape, (items, width)),
+        "hot.npy": (bundle.hot.shape, (items,)),
+        "seen.npz": (bundle.seen.shape, (users, items)),
+        "items.faiss": ((bundle.index.ntotal, width), (items, width)),
+        "canary_top.npy": (bundle.canary_top.shape[:1], bundle.canary_users.shape),
+        **{f"graph {m}": (graph.shape, (items, items)) for m, graph in bundle.graphs.items()},
+    }
+    for name, (found, wanted) in shapes.items():
+        if tuple(found) != wanted:
+            raise _unfit(bundle.artifact, f"{name} has shape {tuple(found)}, wanted {wanted}")
+    _check_rows(bundle.artifact, "popular.npy", bundle.popular, items)
+    _check_rows(bundle.artifact, "canary_users.npy", bundle.canary_users, users)
+    if not np.isfinite(bundle.lengths).all():
+        raise _unfit(bundle.artifact, "item_vectors.npy holds values that are not finite")
+    if "recall_floor" not in bundle.audit:
+        raise _unfit(bundle.artifact, "audit.json names no recall_floor")
+
+
+def _check_rows(artifact: Artifact, name: str, rows: Rows, limit: int) -> None:
+    if len(rows) and not (rows.min() >= 0 and rows.max() < limit):
+        raise _unfit(artifact, f"{name} names rows outside 0..{limit - 1}")
+
+
+def _unfit(artifact: Artifact, what: str) -> ArtifactError:
+    return ArtifactError(
+        f"bundle {artifact.fingerprint}: {what}. Rebuild: plotpointe run CONFIG --to index --force"
+    )

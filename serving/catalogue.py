@@ -1,0 +1,103 @@
+"""What is known about each item, in Arrow columns: nothing becomes Python before it is shown."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.arrays import Rows
+from pipeline.artifacts import Artifact
+from pipeline.ids import IdMap
+from pipeline.schema import BRAND, CATEGORIES, DESCRIPTION, IMAGE, ITEMS, KEY, PRICE, TITLE
+
+_SHOWN = [KEY, TITLE, BRAND, CATEGORIES, PRICE, IMAGE]
+_FILE = "items.parquet"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item of the catalogue; None where it is not known."""
+
+    key: str
+    title: str | None
+    brand: str | None
+    categories: tuple[str, ...]
+    price: float | None
+    image: str | None
+    """A path below the images folder, or a URL."""
+
+    @property
+    def name(self) -> str:
+        """Return the title, or the key where there is none."""
+        return self.title or self.key
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Every item's metadata by row, and the map from keys to rows."""
+
+    artifact: Artifact
+    table: pa.Table
+    ids: IdMap
+
+    @classmethod
+    def open(cls, artifact: Artifact) -> "Catalogue":
+        """Return the catalogue of a bundle; descriptions stay on disk until one is asked for."""
+        table = artifact.table(_FILE, _SHOWN).combine_chunks()
+        return cls(artifact, table, ids_of(table))
+
+    def __len__(self) -> int:
+        """Return the number of items."""
+        return len(self.ids)
+
+    def items(self, rows: Rows) -> list[Item]:
+        """Return the items of the given rows, in their order."""
+        if not len(rows):
+            return []
+        return [_item(record) for record in self.table.take(pa.array(rows)).to_pylist()]
+
+    def item(self, row: int) -> Item:
+        """Return one item."""
+        return self.items(np.array([row]))[0]
+
+    def description(self, row: int) -> str | None:
+        """Return an item's description."""
+        text: str | None = self._descriptions[row].as_py()
+        return text
+
+    def search(self, query: str) -> Rows:
+        """Return the rows whose title contains ``query`` in any case, or whose key begins so."""
+        if not query:
+            return np.arange(len(self))
+        titled = pc.match_substring(self.table[TITLE], query, ignore_case=True)
+        keyed = pc.starts_with(self.table[KEY], query)
+        return np.flatnonzero(pc.or_kleene(pc.fill_null(titled, False), keyed).to_numpy())
+
+    @cached_property
+    def _descriptions(self) -> pa.ChunkedArray:
+        return self.artifact.table(_FILE, [DESCRIPTION])[DESCRIPTION]
+
+
+def ids_of(table: pa.Table) -> IdMap:
+    """Return the id map of a table's key column."""
+    return IdMap(np.asarray(table[KEY].to_pylist(), dtype=np.str_))
+
+
+def _item(record: dict[str, Any]) -> Item:
+    price = record[PRICE]
+    known = price is not None and math.isfinite(price)
+    return Item(
+        key=record[KEY],
+        title=record[TITLE] or None,
+        brand=record[BRAND] or None,
+        categories=tuple(c for c in record[CATEGORIES] or () if c),
+        price=float(np.format_float_positional(np.float32(price))) if known else None,
+        image=record[IMAGE] or None,
+    )
+
+
+assert set(_SHOWN) | {DESCRIPTION} == set(ITEMS.names)

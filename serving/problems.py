@@ -1,0 +1,93 @@
+"""Errors as problem+json (RFC 9457): one shape for every refusal, whoever refuses."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from serving.messages import Fault, Problem
+from serving.recommender import UnknownItemError, UnknownRelationError
+
+MEDIA_TYPE = "application/problem+json"
+_DOCS = "/docs"
+
+
+def problem(
+    request: Request, status: int, detail: str, faults: Sequence[Fault] = (), **headers: str
+) -> Response:
+    """Return a problem as a response."""
+    body = Problem(
+        title=_title(status),
+        status=status,
+        detail=detail,
+        instance=request.url.path,
+        request_id=getattr(request.state, "request_id", ""),
+        errors=list(faults),
+    )
+    return Response(
+        body.model_dump_json(), status, headers={"cache-control": "no-store", **headers},
+        media_type=MEDIA_TYPE,
+    )  # fmt: skip
+
+
+def _title(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"
+
+
+def add_problems(app: FastAPI) -> None:
+    """Answer every kind of failure of ``app`` with a problem."""
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(UnknownItemError, _unknown_item)
+    app.add_exception_handler(UnknownRelationError, _unknown_relation)
+
+
+def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    found: list[dict[str, Any]] = list(error.errors())
+    broken = [e for e in found if e["type"] == "json_invalid"]
+    if broken:
+        where = broken[0]["loc"][-1]
+        why = broken[0].get("ctx", {}).get("error", "syntax error")
+        return problem(request, 400, f"the body is not JSON: {why} at character {where}")
+    faults = [Fault(where=".".join(map(str, e["loc"])), what=e["msg"]) for e in found]
+    first = faults[0]
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    detail = f"{first.where}: {first.what}{more}; see {_DOCS}"
+    return problem(request, 422, detail, faults)
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    detail = error.detail
+    if error.status_code == 404 and detail == HTTPStatus.NOT_FOUND.phrase:
+        detail = f"no such path; {_DOCS} lists what there is"
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "another method")
+        detail = f"{request.method} is not answered here; use {allowed}"
+    return problem(request, error.status_code, detail, (), **dict(error.headers or {}))
+
+
+def _unknown_item(request: Request, error: Exception) -> Response:
+    return problem(request, 404, str(error))
+
+
+def _unknown_relation(request: Request, error: Exception) -> Response:
+    return problem(request, 422, str(error), [Fault(where="query.by", what=str(error))])
+
+
+def document_problems(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return an OpenAPI document whose error answers carry the problem media type."""
+    for path in schema["paths"].values():
+        for operation in path.values():
+            for status, answer in operation["responses"].items():
+                content = answer.get("content", {})
+                if int(status) >= 400 and "application/json" in content:
+                    content[MEDIA_TYPE] = content.pop("application/json")
+    return schema

@@ -1,0 +1,227 @@
+"""Paths to questions: each route asks the recommender and decides nothing itself."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
+from fastapi.responses import FileResponse, RedirectResponse
+
+from serving import browse
+from serving.bundle import SelfCheck
+from serving.messages import (
+    MAX_BATCH_ITEMS,
+    MAX_K,
+    MAX_KEY,
+    MAX_OFFSET,
+    BatchAnswer,
+    BatchRequest,
+    BundleDetails,
+    ItemDetails,
+    ItemPage,
+    Liveness,
+    Problem,
+    Readiness,
+    Recommendations,
+    RecommendRequest,
+    SimilarItems,
+    UserDetails,
+    UserPage,
+)
+from serving.pictures import MEDIA_TYPES, Pictures, is_url
+from serving.recommender import Recommender
+from serving.telemetry import Metrics
+from serving.wording import MODEL
+
+
+@dataclass(frozen=True)
+class Service:
+    """What every route may use."""
+
+    recommender: Recommender
+    pictures: Pictures
+    check: SelfCheck
+    metrics: Metrics
+
+
+def service_of(request: Request) -> Service:
+    """Return the service that the application's lifespan opened."""
+    service: Service = request.state.service
+    return service
+
+
+def personal(response: Response) -> None:
+    """Keep an answer about a person out of every cache."""
+    response.headers["cache-control"] = "private, no-store"
+
+
+def shared(response: Response) -> None:
+    """Let caches keep an answer that is the same for everybody."""
+    response.headers["cache-control"] = "public, max-age=60"
+
+
+Ask = Annotated[Service, Depends(service_of)]
+KeyPath = Annotated[str, Path(max_length=MAX_KEY, description="The catalogue's id.")]
+K = Annotated[int, Query(ge=1, le=MAX_K, description="How many items to show.")]
+Offset = Annotated[int, Query(ge=0, le=MAX_OFFSET, description="How many of the best to skip.")]
+Limit = Annotated[int, Query(ge=1, le=MAX_K, description="Length of the page.")]
+Search = Annotated[str, Query(max_length=200, description="What to look for.")]
+Skip = Annotated[int, Query(ge=0, description="How many to skip.")]
+
+
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    what = {
+        400: "The body is not JSON.",
+        404: "The catalogue holds no such item.",
+        413: "The body is too large.",
+        422: "A field is missing, unknown or out of range.",
+        503: "The index does not answer as it was audited.",
+    }
+    return {status: {"model": Problem, "description": what[status]} for status in statuses}
+
+
+recommending = APIRouter(
+    prefix="/v1", tags=["recommend"], dependencies=[Depends(personal)], responses=_problems(422)
+)
+catalogue = APIRouter(
+    prefix="/v1", tags=["items"], dependencies=[Depends(shared)], responses=_problems(422)
+)
+users = APIRouter(
+    prefix="/v1", tags=["users"], dependencies=[Depends(personal)], responses=_problems(422)
+)
+operations = APIRouter(tags=["operations"])
+
+
+def recommend(ask: Ask, body: RecommendRequest) -> Recommendations:
+    """Return a ranked list for a user, a history, or both.
+
+    A user who is not known and brings no history gets popular items, labelled as such.
+    """
+    answer = ask.recommender.recommend(body)
+    ask.metrics.count([answer])
+    return answer
+
+
+recommending.post("/recommend", responses=_problems(400, 413))(recommend)
+alias = APIRouter(dependencies=[Depends(personal)])
+alias.post("/recommend", include_in_schema=False)(recommend)
+
+
+@recommending.post("/recommend:batch", responses=_problems(400, 413))
+def recommend_batch(ask: Ask, body: BatchRequest) -> BatchAnswer:
+    """Return one ranked list per request, in order."""
+    items = sum(request.k for request in body.requests)
+    if items > MAX_BATCH_ITEMS:
+        raise HTTPException(
+            422, f"the batch asks for {items:,} items, at most {MAX_BATCH_ITEMS:,} are allowed"
+        )
+    answers = ask.recommender.recommend_many(body.requests)
+    ask.metrics.count(answers)
+    return BatchAnswer(answers=answers)
+
+
+@recommending.get("/users/{key:path}/recommendations")
+def recommend_to_user(
+    ask: Ask,
+    key: KeyPath,
+    k: K = 10,
+    offset: Offset = 0,
+    exclude_seen: Annotated[bool, Query(description="Leave out what the user has.")] = True,
+) -> Recommendations:
+    """Return a ranked list for a user; one who is not known gets popular items."""
+    request = RecommendRequest(user=key, k=k, offset=offset, exclude_seen=exclude_seen)
+    return recommend(ask, request)
+
+
+@users.get("/users")
+def list_users(ask: Ask, query: Search = "", limit: Limit = 20, offset: Skip = 0) -> UserPage:
+    """Return users whose id begins with the query."""
+    return browse.list_users(ask.recommender.bundle, query, limit, offset)
+
+
+@users.get("/users/{key:path}")
+def describe_user(ask: Ask, key: KeyPath, limit: Limit = 50) -> UserDetails:
+    """Return what is known of a user, with some of the items they have."""
+    return browse.describe_user(ask.recommender, key, limit)
+
+
+@catalogue.get("/items")
+def list_items(ask: Ask, query: Search = "", limit: Limit = 20, offset: Skip = 0) -> ItemPage:
+    """Return items whose title holds the query or whose id begins with it, most taken first."""
+    return browse.list_items(ask.recommender, query, limit, offset)
+
+
+@catalogue.get("/items/{key:path}/similar", responses=_problems(404))
+def similar_items(
+    ask: Ask,
+    key: KeyPath,
+    k: K = 10,
+    by: Annotated[str, Query(description="model, a modality, or bought_together.")] = MODEL,
+) -> SimilarItems:
+    """Return the items most like one: to the model, by a modality, or taken together with it."""
+    return ask.recommender.similar(key, k, by)
+
+
+@catalogue.get(
+    "/items/{key:path}/image",
+    responses={
+        200: {
+            "description": "The picture.",
+            "content": {name: {} for name in sorted(set(MEDIA_TYPES.values()))},
+        },
+        307: {"description": "The picture is elsewhere."},
+        **_problems(404),
+    },
+    response_class=Response,
+)
+def item_picture(ask: Ask, key: KeyPath) -> Response:
+    """Return an item's picture."""
+    item = ask.recommender.bundle.catalogue.item(ask.recommender.row(key))
+    if item.image and is_url(item.image):
+        return RedirectResponse(item.image)
+    path = ask.pictures.file(item)
+    if path is None:
+        raise HTTPException(404, f"item {key!r} has no picture here")
+    cached = {"cache-control": "public, max-age=3600"}
+    return FileResponse(path, media_type=MEDIA_TYPES[path.suffix.lower()], headers=cached)
+
+
+@catalogue.get("/items/{key:path}", responses=_problems(404))
+def describe_item(ask: Ask, key: KeyPath) -> ItemDetails:
+    """Return everything known about an item."""
+    return browse.describe_item(ask.recommender, key)
+
+
+@operations.get("/v1/bundle")
+def describe_bundle(ask: Ask) -> BundleDetails:
+    """Return which bundle is served, and how its index was audited."""
+    return browse.describe_bundle(ask.recommender)
+
+
+@operations.get("/health/live")
+def live() -> Liveness:
+    """Return that the process answers."""
+    return Liveness()
+
+
+@operations.get("/health/ready", responses=_problems(503))
+def ready(ask: Ask) -> Readiness:
+    """Return that the index answers as it did when it was audited."""
+    check = ask.check
+    if not check.ready:
+        raise HTTPException(503, check.reason)
+    return Readiness(
+        bundle=ask.recommender.name,
+        canaries=check.canaries,
+        recall=check.recall,
+        floor=check.floor,
+    )
+
+
+@operations.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"description": "Prometheus text.", "content": {"text/plain": {}}}},
+)
+def metrics(ask: Ask) -> Response:
+    """Return the metrics in Prometheus's text format."""
+    return Response(ask.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
