@@ -144,7 +144,7 @@ class Store:
     def all(self, kind: str) -> list[Artifact]:
         """Return the complete artifacts of a kind, oldest first."""
         folder = self.root / kind
-        names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
+        names = sorted(p.name for p in folder.glob("*/")) if folder.is_dir() else []
         found = [self.find(kind, name) for name in names if not name.startswith(".")]
         return sorted((a for a in found if a), key=lambda a: str(a.manifest["created_at"]))
 
