@@ -1,1 +1,1 @@
-"""Embed: item texts and pictures to vectors."""
+"""Tables to embeddings: every item's text and picture as a unit vector, with what is missing."""

@@ -1,8 +1,9 @@
 """Progress: a bar advanced here and drawn by whoever listens, in this process or another."""
 
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 _EVERY_SECONDS = 0.1
@@ -36,13 +37,15 @@ class Silent:
 
 @dataclass
 class Forward:
-    """Hands every event to a function, such as the sending end of a pipe."""
+    """Hands every event to a function, such as the sending end of a pipe, one at a time."""
 
     send: Callable[[Event], None]
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def hear(self, event: Event) -> None:
-        """Pass the event on."""
-        self.send(event)
+        """Pass the event on; a stage's threads may each have a bar, and a pipe takes one writer."""
+        with self._lock:
+            self.send(event)
 
 
 class Bar:
