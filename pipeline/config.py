@@ -7,7 +7,7 @@ of raw files, which enter by their content.
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -243,7 +243,7 @@ class BaselineConfig(Section):
 class EvaluateConfig(Section):
     """Models to a report."""
 
-    ks: tuple[int, ...] = (5, 10, 20, 50)
+    ks: tuple[Annotated[int, Field(ge=1)], ...] = Field((5, 10, 20, 50), min_length=1)
     """List lengths."""
     candidates: Literal["all", "train"] = "all"
     """Rank every item, or only items with a training interaction."""

@@ -35,10 +35,14 @@ def export_top_k(tables: Artifact, model: Artifact, export: Export) -> pa.Table:
 
 
 def write_top_k(path: Path, tables: Artifact, model: Artifact, export: Export) -> int:
-    """Write the lists to a Parquet file block by block; return the number of users.
+    """Write the lists to a Parquet file block by block; return the number of users with a list.
 
     The file appears whole or not at all.
+
+    Raises:
+        DataError: no user has both training and held-out interactions in the split.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     users = 0
     try:
