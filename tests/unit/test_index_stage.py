@@ -1,0 +1,185 @@
+"""The index stage on the planted world: its files, its facts and its refusals."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from pipeline import files, measure, schema
+from pipeline.artifacts import Store
+from pipeline.config import DataConfig, IndexConfig
+from pipeline.errors import ArtifactError
+from pipeline.index import stage
+from pipeline.index.build import Recipe, build
+from pipeline.job import Job
+from pipeline.nearest import recall_at_k, top_k_faiss
+from tests import worlds
+
+FLAT = Recipe("flat", 8, 8, 8)
+
+
+@pytest.fixture
+def world():
+    return worlds.planted()
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "store")
+
+
+def run(store, world, model=None, **settings):
+    """Return the published bundle of the world's model, or of ``model``."""
+    inputs = {
+        "tables": worlds.tables(store, world),
+        "graphs": worlds.graphs(store, world),
+        "model": model or worlds.model(store, world),
+    }
+    facts = {}
+
+    def write(into: Path) -> None:
+        with measure.task("index") as task:
+            job = Job(
+                config=IndexConfig(**settings), data=DataConfig(format="demo"), inputs=inputs,
+                into=into, scratch=into.parent, task=task,
+            )  # fmt: skip
+            facts.update(stage.run(job))
+
+    fingerprints = {kind: artifact.fingerprint for kind, artifact in inputs.items()}
+    return worlds.publish(store, "bundle", "b0d1e", write, facts, fingerprints)
+
+
+def other_model(store, world, change, drop=()):
+    """Return the world's model with ``change(name, array)`` made to each of its arrays."""
+    good = worlds.model(store, world)
+
+    def write(into: Path) -> None:
+        for name in good.manifest["files"]:
+            if name in drop:
+                continue
+            if name.endswith(".npy"):
+                files.write_array(into / name, change(name, np.array(good.array(name))))
+            else:
+                (into / name).write_bytes(good.file(name).read_bytes())
+
+    return worlds.publish(store, "model", "0dd", write, inputs=good.manifest["inputs"])
+
+
+def same(_, array):
+    return array
+
+
+@pytest.mark.parametrize("method", ["flat", "hnsw"])
+def test_every_file_of_the_kind(store, world, method):
+    bundle = run(store, world, method=method)
+    required = {n for n, spec in schema.KINDS["bundle"].files.items() if spec.required}
+    assert set(bundle.manifest["files"]) == required | {"text_knn.npz", "image_knn.npz"}
+    assert bundle.json("audit.json")["recall"] == bundle.facts["recall"] == 1.0
+    assert bundle.json("audit.json")["method"] == method
+    assert bundle.facts["seconds_per_query"] > 0
+
+
+@pytest.mark.parametrize("method", ["flat", "hnsw"])
+def test_the_index_repeats_the_canaries(store, world, method):
+    bundle = run(store, world, method=method)
+    index = faiss.read_index(str(bundle.file("items.faiss")))
+    top = bundle.array("canary_top.npy")
+    queries = bundle.array("user_vectors.npy")[bundle.array("canary_users.npy")]
+    assert top.shape == (stage.CANARIES, 20)
+    assert recall_at_k(top_k_faiss(index, queries, 20)[0], top) > 0.99
+
+
+def test_history_counts_training_and_seen_counts_all(store, world):
+    bundle = run(store, world)
+    counts = np.asarray(world.matrix().sum(axis=0)).ravel()
+    np.testing.assert_array_equal(bundle.array("hot.npy"), counts > 0)
+    assert not bundle.array("hot.npy")[world.warm_items].any()
+    popular = bundle.array("popular.npy")
+    assert (np.diff(counts[popular]) <= 0).all()
+    assert sorted(popular) == [*range(world.n_items)]
+    everything = sum(world.matrix(split) for split in schema.SPLITS.values())
+    assert (bundle.matrix("seen.npz") != everything).nnz == 0
+
+
+def test_equally_popular_items_stand_in_order_of_row(store, world):
+    counts = np.asarray(world.matrix().sum(axis=0)).ravel()
+    popular = run(store, world).array("popular.npy")
+    ties = counts[popular[1:]] == counts[popular[:-1]]
+    assert ties.any() and (np.diff(popular)[ties] > 0).all()
+
+
+def test_two_runs_write_the_same_bytes(tmp_path, world):
+    first, second = (run(Store(tmp_path / name), world, method="hnsw") for name in "ab")
+    hashes = [
+        {name: entry["sha256"] for name, entry in bundle.manifest["files"].items()}
+        for bundle in (first, second)
+    ]
+    assert hashes[0] == hashes[1]
+
+
+def test_large_files_are_shared_not_copied(store, world):
+    bundle, model = run(store, world), worlds.model(store, world)
+    assert bundle.file("item_vectors.npy").samefile(model.file("item_vectors.npy"))
+
+
+def test_a_store_that_cannot_link_gets_copies(store, world, monkeypatch):
+    def refuse(*_):
+        raise OSError("links are not supported here")
+
+    monkeypatch.setattr(stage.os, "link", refuse)
+    bundle, model = run(store, world), worlds.model(store, world)
+    assert not bundle.file("item_vectors.npy").samefile(model.file("item_vectors.npy"))
+    np.testing.assert_array_equal(bundle.array("item_vectors.npy"), model.array("item_vectors.npy"))
+
+
+def test_item_vectors_stand_in_for_missing_fold_in_ones(store, world):
+    bundle = run(store, world, other_model(store, world, same, drop=("fold_in.npy",)))
+    np.testing.assert_array_equal(bundle.array("fold_in.npy"), bundle.array("item_vectors.npy"))
+
+
+def test_a_model_without_vectors_is_refused_with_those_that_have(store, world):
+    model = other_model(store, world, same, drop=("item_vectors.npy", "user_vectors.npy"))
+    with pytest.raises(ArtifactError, match=r"cannot be indexed\. Models with vectors can \(gat"):
+        run(store, world, model)
+
+
+@pytest.mark.parametrize("name", ["user_vectors.npy", "item_vectors.npy", "fold_in.npy"])
+def test_a_vector_that_is_not_finite_names_its_file(store, world, name):
+    def spoil(each, array):
+        if each == name:
+            array[7, 0] = np.nan
+        return array
+
+    with pytest.raises(ArtifactError, match=f"{name} of model 0dd has 1 rows.*first at row 7"):
+        run(store, world, other_model(store, world, spoil))
+
+
+@pytest.mark.parametrize("name", ["user_vectors.npy", "item_vectors.npy", "fold_in.npy"])
+def test_vectors_of_other_tables_are_refused(store, world, name):
+    model = other_model(store, world, lambda each, a: a[:-1] if each == name else a)
+    with pytest.raises(ArtifactError, match="the tables hold 80 users and 64 items"):
+        run(store, world, model)
+
+
+def test_a_model_of_another_run_is_refused(store, world):
+    good = worlds.model(store, world)
+    stranger = replace(good, manifest={**good.manifest, "inputs": {"tables": "0ther"}})
+    with pytest.raises(ArtifactError, match="made from tables 0ther, not from 7ab1e5"):
+        run(store, world, stranger)
+
+
+def test_a_floor_that_cannot_be_met_fails_the_stage(store, world, monkeypatch):
+    monkeypatch.setattr(stage, "build", lambda vectors, *_: build(-vectors, FLAT))
+    with pytest.raises(ArtifactError, match=r"recall_floor=0\.95 is wanted"):
+        run(store, world)
+
+
+def test_audited_users_have_a_history_where_enough_do():
+    train = sp.csr_matrix(np.tile([[1], [0]], (50, 1)).astype(np.float32))
+    chosen = stage.audited_users(train, 30)
+    assert (chosen % 2 == 0).all() and (np.diff(chosen) > 0).all() and len(chosen) == 30
+    np.testing.assert_array_equal(chosen, stage.audited_users(train, 30))
+    assert len(stage.audited_users(train, 999)) == 100
