@@ -83,7 +83,7 @@ class Trainer:
         """Train for one epoch (0 is the first) and return its mean loss.
 
         Raises:
-            StageFailedError: the loss or a weight is no longer a number.
+            StageFailedError: the loss or the weights are no longer finite.
         """
         noise = self.seeds.noise(number, self.device)
         total, steps = torch.zeros((), device=self.device), self.sampler.steps()
@@ -91,12 +91,11 @@ class Trainer:
             self._set_rate(self.schedule.factor(number * steps + at, stale))
             total += self.step(self._on_device(batch), noise)
         loss = float(total) / max(1, steps)
-        finite = all(bool(torch.isfinite(p).all()) for p in self.model.parameters())
-        if not (np.isfinite(loss) and finite):
-            weights = "finite" if finite else "not finite"
+        size = float(sum(p.detach().square().sum() for p in self.model.parameters()))
+        if not np.isfinite(loss + size):
             raise StageFailedError(
-                f"training diverged in epoch {number + 1}: the mean loss is {loss}, the weights "
-                f"are {weights}. Lower "
+                f"training diverged in epoch {number + 1}: the mean loss is {loss:.3g}, the "
+                f"squared length of the weights {size:.3g}; both must be finite. Lower "
                 f"train.learning_rate (now {self.config.learning_rate}) or warm up over "
                 f"train.warmup_steps (now {self.config.warmup_steps})"
             )
