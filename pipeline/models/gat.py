@@ -148,8 +148,8 @@ class Gat(Recommender):
             for item_edges, values in between:
                 next_items = next_items + propagate(item_edges, values, items)
             if shift:
-                next_users = next_users - (shift / scale) * users
-                next_items = next_items - (shift / scale) * items
+                next_users = torch.add(next_users, users, alpha=-shift / scale)
+                next_items = torch.add(next_items, items, alpha=-shift / scale)
             return next_users, next_items
 
         return step

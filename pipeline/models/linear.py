@@ -36,7 +36,10 @@ def layers_of(users: Tensor, items: Tensor, step: Step, layers: int) -> list[tup
 
 def mean_of(layers: Sequence[Tensor]) -> Tensor:
     """Return the mean of equally shaped tensors."""
-    return torch.stack(tuple(layers)).mean(dim=0)
+    total = layers[0]
+    for layer in layers[1:]:  # not stacked: that would copy every layer
+        total = total + layer
+    return total / len(layers)
 
 
 def drop_edges(weights: Tensor, chance: float, noise: torch.Generator | None) -> Tensor:

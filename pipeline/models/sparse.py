@@ -4,6 +4,7 @@ The pattern of a graph is constant, so its transpose is computed once; a step on
 Every function has a dense twin below it, slow and obvious, that the tests compare it with.
 """
 
+import warnings
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, cast
@@ -75,6 +76,16 @@ class Edges:
         return torch.sparse_csr_tensor(
             self.indptr, self.indices, values, size=self.shape, check_invariants=False
         )
+
+
+def _know_that_csr_is_new() -> None:
+    """Let torch say once, unheard, that its CSR tensors are in beta."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        torch.sparse_csr_tensor([0, 1], [0], [1.0], size=(1, 1))
+
+
+_know_that_csr_is_new()
 
 
 def _rows(indptr: Tensor) -> Tensor:
