@@ -1,0 +1,136 @@
+"""RecBole's atomic files: tab-separated, headers such as ``item_id:token``.
+
+``<name>.inter`` holds interactions and ``<name>.item`` items; benchmark parts
+(``<name>.train.inter``, ``.valid.inter``, ``.test.inter``) bring their split. Fields are found by
+name, or by ``data.columns`` with or without their type. A ``token_seq`` of categories is separated
+by spaces; a title of that type is words, which are text already.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.config import DataConfig
+from pipeline.errors import DataError
+from pipeline.etl.readers import columns, values
+from pipeline.etl.readers.columns import Meaning
+from pipeline.etl.readers.delimited import Dialect
+from pipeline.etl.readers.pictures import Pictures
+from pipeline.etl.readers.tabular import Table, open_table
+from pipeline.etl.records import RAW_INTERACTIONS, READERS, Batch
+from pipeline.schema import TEST, TRAIN, VALIDATION
+
+INTERACTION_NAMES = {
+    "user": ("user_id", "userID", "user", "uid", "session_id"),
+    "item": ("item_id", "itemID", "item", "iid"),
+    "weight": ("rating", "stars", "overall", "label"),
+    "timestamp": ("timestamp", "time", "ts"),
+    "split": ("split",),
+}
+"""Our columns by the names in RecBole's data sets."""
+
+ITEM_NAMES = {
+    "key": ("item_id", "itemID", "item", "iid"),
+    "title": ("title", "movie_title", "name", "item_name"),
+    "description": ("description", "overview", "desc"),
+    "brand": ("brand", "store", "artist", "author"),
+    "categories": ("categories", "category", "genre", "genres", "class"),
+    "price": ("price",),
+    "image": ("image", "image_url", "imUrl", "poster"),
+}
+"""Our columns by the names in RecBole's data sets."""
+
+_TABS = Dialect("\t", quoted=False)
+_PARTS = {"train": TRAIN, "valid": VALIDATION, "test": TEST}
+_QUOTED = re.compile(r"'([^']+)'")
+
+
+@READERS.register("recbole")
+def read_recbole(data: DataConfig) -> Iterator[Batch]:
+    """Yield the interactions of a folder of atomic files, then its items.
+
+    Raises:
+        DataError: the folder holds no ``.inter``, or several data sets, or a file lacks a field.
+    """
+    found = find_inter(data)
+    for path in found:
+        yield from _interactions(path, data.columns)
+    items = data.items or _items_beside(found[0])
+    if items is not None:
+        yield from _items(items, data)
+
+
+def find_inter(data: DataConfig) -> list[Path]:
+    """Return the ``.inter`` file, or its benchmark parts, of the one data set there is.
+
+    Raises:
+        DataError: there is none, or more than one.
+    """
+    if data.interactions is not None:
+        return [data.interactions]
+    if data.folder is None:
+        raise DataError("recbole needs data.folder: the folder that holds NAME.inter")
+    every = sorted(data.folder.glob("*.inter")) if data.folder.is_dir() else []
+    if not every:
+        raise DataError(f"{data.folder} holds no .inter file; name the data set's own folder")
+    parts = [p for p in every if part_of(p) is not None]
+    whole = [p for p in every if p not in parts]
+    sets = {p.name.split(".")[0] for p in every}
+    if len(sets) > 1 or len(whole) > 1:
+        raise DataError(
+            f"{data.folder} holds {[p.name for p in every]}; name one of them as data.interactions"
+        )
+    return parts or whole
+
+
+def part_of(path: Path) -> int | None:
+    """Return the split that a benchmark part's name says, None for a whole data set."""
+    pieces = path.name.split(".")
+    return _PARTS.get(pieces[-2]) if len(pieces) > 2 else None
+
+
+def open_atomic(path: Path) -> Table:
+    """Return the table with its field names, types left off."""
+    table = open_table(path, _TABS)
+    return replace(table, columns=[name.split(":")[0] for name in table.columns])
+
+
+def _untyped(named: Mapping[str, str], only: Mapping[str, Any]) -> dict[str, str]:
+    return {ours: theirs.split(":")[0] for ours, theirs in named.items() if ours in only}
+
+
+def _interactions(path: Path, named: Mapping[str, str]) -> Iterator[Batch]:
+    table, label = open_atomic(path), part_of(path)
+    untyped = _untyped(named, INTERACTION_NAMES)
+    at = columns.bind(table, untyped, INTERACTION_NAMES, ("user", "item"))
+    for batch in columns.read_interactions(table, at):
+        yield batch if label is None else _labelled(batch, label)
+
+
+def _labelled(batch: Batch, label: int) -> Batch:
+    at = RAW_INTERACTIONS.get_field_index("split")
+    labels = pa.repeat(pa.scalar(label, pa.int8()), len(batch.interactions))
+    return replace(batch, interactions=batch.interactions.set_column(at, "split", labels))
+
+
+def _items_beside(inter: Path) -> Path | None:
+    found = inter.with_name(f"{inter.name.split('.')[0]}.item")
+    return found if found.is_file() else None
+
+
+def _items(path: Path, data: DataConfig) -> Iterator[Batch]:
+    table = open_atomic(path)
+    at = columns.bind(table, _untyped(data.columns, ITEM_NAMES), ITEM_NAMES, ("key",))
+    meaning = Meaning(categories=_sequence, pictures=Pictures(data.images))
+    yield from columns.read_items(table, at, meaning)
+
+
+def _sequence(written: Any) -> list[str] | None:  # noqa: ANN401 - any cell
+    """Return the tokens of a sequence; those in quotes, as in the Amazon sets, keep spaces."""
+    if type(written) is not str:
+        return None
+    return values.names(_QUOTED.findall(written) or written.split())
