@@ -7,6 +7,9 @@ from torch import Tensor, nn
 
 from pipeline.models.base import Options, kept
 
+INPUT_WIDTHS = 2
+"""A modality enters with at most this many times the model's width."""
+
 
 class Fusion(nn.Module):
     """Content of an item: its modalities' projections, weighted by gates that sum to 1.
@@ -14,6 +17,9 @@ class Fusion(nn.Module):
     A modality's gate depends on its own vector and on which other modalities the item has, after
     the gated multimodal unit (Arevalo et al., 2017, arXiv 1702.01992), with a softmax over the
     present ones. The bytes of a vector that is not present never reach the output.
+
+    A modality much wider than the model is first turned to its principal directions, once: every
+    step projects every item, and what lies beyond them costs time and carries next to nothing.
 
     Shapes:
         N items, M modalities, D width.
@@ -26,10 +32,13 @@ class Fusion(nn.Module):
         super().__init__()
         self.names = sorted(vectors)
         self.options = options
-        self.vectors = {m: vectors[m].float() * 1.0 for m in self.names}
-        for name in self.names:
-            self.vectors[name][~present[name]] = 0.0
         self.present = torch.stack([present[m] for m in self.names], dim=1) if self.names else None
+        self.vectors = {}
+        for name in self.names:
+            masked = torch.where(present[name].unsqueeze(1), vectors[name].float(), 0.0)
+            basis = principal_directions(masked, INPUT_WIDTHS * options.width)
+            self.register_buffer(f"basis_{name}", basis)
+            self.vectors[name] = masked if basis is None else masked @ basis
         widths = {m: self.vectors[m].shape[1] for m in self.names}
         self.projections = nn.ModuleDict({m: _mlp(w, options.width) for m, w in widths.items()})
         self.gates = nn.ModuleDict({m: nn.Linear(w, 1) for m, w in widths.items()})
@@ -75,6 +84,23 @@ class Fusion(nn.Module):
         share, counts = self.shares(self.present), self.present.sum(dim=0).clamp(min=1)
         means = (share.sum(dim=0) / counts).tolist()
         return dict(zip(self.names, means, strict=True))
+
+
+def principal_directions(vectors: Tensor, width: int) -> Tensor | None:
+    """Return the ``width`` orthonormal directions with most energy; None where all are kept.
+
+    Not centred, so that a missing vector stays at zero. Signs are fixed, so that equal input gives
+    an equal basis.
+
+    Shapes:
+        vectors: (N, V). returns: (V, width), or None for V of at most ``width``.
+    """
+    if vectors.shape[1] <= width:
+        return None
+    basis = torch.linalg.eigh(vectors.T @ vectors).eigenvectors[:, -width:].flip(1)
+    largest = basis.gather(0, basis.abs().argmax(dim=0, keepdim=True))
+    signed: Tensor = basis * largest.sign()
+    return signed
 
 
 def _mlp(from_width: int, to_width: int) -> nn.Module:

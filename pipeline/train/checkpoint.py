@@ -42,8 +42,8 @@ class Snapshot:
 
 
 def copied(model: nn.Module) -> Weights:
-    """Return the model's parameters, copied."""
-    return {name: p.detach().cpu().clone() for name, p in model.named_parameters()}
+    """Return the model's parameters and what it derived once from its inputs, copied."""
+    return {name: t.detach().cpu().clone() for name, t in model.state_dict().items()}
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Weights:

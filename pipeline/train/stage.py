@@ -11,7 +11,7 @@ from pipeline import files, measure
 from pipeline.config import TrainConfig
 from pipeline.job import Facts, Job
 from pipeline.models import MODELS, Options, Outputs, Recommender
-from pipeline.train.checkpoint import Checkpoints, Progress
+from pipeline.train.checkpoint import Checkpoints, Progress, copied
 from pipeline.train.data import TrainingData, load
 from pipeline.train.loop import Trainer, fit, matrix_of, validation
 
@@ -90,8 +90,7 @@ def _train(job: Job[TrainConfig], model: Recommender, data: TrainingData) -> Pro
 
 
 def _write(into: Path, model: Recommender, outputs: Outputs, progress: Progress) -> None:
-    weights = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters()}
-    save_file(weights, into / "weights.safetensors")
+    save_file(copied(model), into / "weights.safetensors")
     for name, tensor in outputs.vectors.items():
         files.write_array(into / f"{name}.npy", tensor.cpu().numpy())
     if outputs.item_item is not None:

@@ -8,7 +8,7 @@ import torch
 
 from pipeline.models import MODELS, Options
 from pipeline.models.attention import EdgeGates, direction
-from pipeline.models.fusion import Fusion
+from pipeline.models.fusion import Fusion, principal_directions
 from pipeline.models.linear import fold_in_degrees
 from tests import worlds
 from tests.train_worlds import inputs_of
@@ -107,6 +107,17 @@ def test_shares_sum_to_one_over_shown_modalities():
     torch.testing.assert_close(sums, some.float())
     assert shares[WORLD.no_picture, fusion.names.index("image")] == 0
     assert not fusion(None)[WORLD.no_content].any()
+
+
+def test_wide_modalities_enter_by_their_principal_directions():
+    noise = torch.Generator().manual_seed(0)
+    wide = torch.randn(30, 3, generator=noise) @ torch.randn(3, 9, generator=noise)
+    basis = principal_directions(wide, 4)
+    torch.testing.assert_close(basis.T @ basis, torch.eye(4), atol=1e-5, rtol=0)
+    torch.testing.assert_close((wide @ basis) @ basis.T, wide, atol=1e-4, rtol=0)
+    assert principal_directions(wide, 9) is None
+    energy = (wide @ basis).square().sum(dim=0)
+    assert (energy[:-1] >= energy[1:] - 1e-4).all()
 
 
 def test_modality_dropout_hides_whole_modalities():
