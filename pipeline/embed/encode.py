@@ -4,7 +4,6 @@ import os
 import shutil
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -19,7 +18,7 @@ from pipeline.embed.encoders import Placement, Precision
 from pipeline.embed.ledger import Ledger
 from pipeline.embed.modality import Encodable, Plan, Scale
 from pipeline.embed.precision import Verdict, choose
-from pipeline.embed.workers import run_all
+from pipeline.embed.workers import Workers
 from pipeline.hashing import fingerprint
 from pipeline.measure import Task
 
@@ -37,8 +36,7 @@ class Bench:
     kept: Path
     """A folder that outlives the stage: finished modalities, by fingerprint."""
     keys: list[str]
-    pool: ThreadPoolExecutor
-    threads: int
+    workers: Workers
     scale: Scale
     task: Task
     asked: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -126,7 +124,7 @@ def _fill(ledger: Ledger, plan: Plan, modality: Encodable[E], bench: Bench) -> d
     start = time.perf_counter()
     with bench.task.progress(modality.base.name, total=total, unit=modality.unit) as bar:
         bar.advance(before, note=f"{before} from before" if before else None)
-        for _, count in run_all(bench.pool, work, waiting, ahead=bench.threads + 1):
+        for _, count in bench.workers.each(work, waiting):
             bar.advance(count)
     seconds = time.perf_counter() - start
     return {

@@ -9,11 +9,12 @@ import pyarrow.parquet as pq
 
 from pipeline.arrays import Floats
 from pipeline.embed.batching import NONE
-from pipeline.embed.content import Content
+from pipeline.embed.content import Content, unit_rows
 from pipeline.errors import DataError
 from pipeline.ids import UNKNOWN, IdMap
 
 NO_VECTOR = "no_vector"
+_ROWS_AT_ONCE = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,6 @@ def _matrix(column: pa.Array) -> Floats:
 
 
 def _any_usable(content: Content) -> bool:
-    for start in range(0, len(content.vectors), 1 << 14):
-        block = np.asarray(content.vectors[start : start + (1 << 14)], dtype=np.float32)
-        if (np.isfinite(block).all(axis=1) & block.any(axis=1)).any():
-            return True
-    return False
+    rows = content.rows[content.rows != NONE]
+    blocks = (rows[at : at + _ROWS_AT_ONCE] for at in range(0, len(rows), _ROWS_AT_ONCE))
+    return any(unit_rows(content.vectors[block])[0].any() for block in blocks)

@@ -1,7 +1,6 @@
 """From the items table to modalities: each item's text, and its picture found or fetched."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +12,7 @@ from pipeline.embed.encoders import ImageEncoder, Recipe, TextEncoder
 from pipeline.embed.modality import Modality, Pictures, Texts
 from pipeline.embed.pictures import PictureError, PictureFolder, digest
 from pipeline.embed.text import texts_of
-from pipeline.embed.workers import run_all
+from pipeline.embed.workers import Workers
 from pipeline.measure import Task
 from pipeline.schema import IMAGE, KEY
 
@@ -31,9 +30,11 @@ def texts(items: pa.Table, config: TextConfig, recipe: Recipe[TextEncoder]) -> T
     return Texts(Modality("text", recipe, inputs, lacking), config.max_tokens)
 
 
-def pictures(found: Sequence[Found], recipe: Recipe[ImageEncoder], pool: "Pool") -> Pictures:
+def pictures(
+    found: Sequence[Found], recipe: Recipe[ImageEncoder], crew: Workers, task: Task
+) -> Pictures:
     """Return the image modality of the items, pictures told apart by content."""
-    hashed = _hashes([place for place in found if isinstance(place, Path)], pool)
+    hashed = _hashes([place for place in found if isinstance(place, Path)], crew, task)
     hashes, reasons = [], {}
     for item, place in enumerate(found):
         outcome = hashed[place] if isinstance(place, Path) else PictureError(place)
@@ -47,20 +48,12 @@ def pictures(found: Sequence[Found], recipe: Recipe[ImageEncoder], pool: "Pool")
     return Pictures(Modality("image", recipe, distinct(hashes), reasons), paths)
 
 
-class Pool:
-    """A thread pool with bars: does one thing to many inputs and shows how far it is."""
-
-    def __init__(self, threads: ThreadPoolExecutor, size: int, task: Task) -> None:
-        """Share ``threads``, of which there are ``size``."""
-        self.threads, self.size, self.task = threads, size, task
-
-
-def _hashes(paths: Sequence[Path], pool: Pool) -> dict[Path, str | PictureError]:
+def _hashes(paths: Sequence[Path], crew: Workers, task: Task) -> dict[Path, str | PictureError]:
     unique = sorted(set(paths))
     blocks = [unique[at : at + _HASHED_AT_ONCE] for at in range(0, len(unique), _HASHED_AT_ONCE)]
     hashed: dict[Path, str | PictureError] = {}
-    with pool.task.progress("pictures read", total=len(unique), unit="pictures") as bar:
-        for block, digests in run_all(pool.threads, _digests, blocks, ahead=2 * pool.size):
+    with task.progress("pictures read", total=len(unique), unit="pictures") as bar:
+        for block, digests in crew.each(_digests, blocks):
             hashed.update(zip(block, digests, strict=True))
             bar.advance(len(block))
     return hashed
@@ -105,11 +98,11 @@ def urls_of(items: pa.Table) -> list[str]:
     return sorted({image for image in items[IMAGE].to_pylist() if image and is_url(image)})
 
 
-def fetch_all(urls: Sequence[str], downloader: Downloader, pool: Pool) -> dict[str, Found]:
+def fetch_all(
+    urls: Sequence[str], downloader: Downloader, crew: Workers, task: Task
+) -> dict[str, Found]:
     """Return the file of each URL, or the reason there is none."""
     outcomes: dict[str, Found] = {}
-    if not urls:
-        return outcomes
 
     def fetch(url: str) -> Found:
         try:
@@ -117,8 +110,8 @@ def fetch_all(urls: Sequence[str], downloader: Downloader, pool: Pool) -> dict[s
         except PictureError as error:
             return str(error)
 
-    with pool.task.progress("pictures fetched", total=len(urls), unit="pictures") as bar:
-        for url, outcome in run_all(pool.threads, fetch, urls, ahead=2 * pool.size):
+    with task.progress("pictures fetched", total=len(urls), unit="pictures") as bar:
+        for url, outcome in crew.each(fetch, urls):
             outcomes[url] = outcome
             bar.advance()
     return outcomes

@@ -1,10 +1,9 @@
 """The door of the embed stage: tables and pictures in, one set of unit vectors per modality out."""
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, closing
+from dataclasses import asdict
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pyarrow as pa
@@ -13,12 +12,12 @@ from pipeline.config import EmbedConfig
 from pipeline.embed.content import write_modality
 from pipeline.embed.download import Downloader
 from pipeline.embed.encode import Bench, encode_modality, hand_over
-from pipeline.embed.encoders import IMAGE_ENCODERS, TEXT_ENCODERS, ImageEncoder, Recipe, device_of
-from pipeline.embed.modality import CPU, Pictures, Scale
+from pipeline.embed.encoders import IMAGE_ENCODERS, TEXT_ENCODERS, Recipe, device_of
+from pipeline.embed.modality import CPU, Scale
 from pipeline.embed.pictures import bombs_are_errors
 from pipeline.embed.ready import read_ready
-from pipeline.embed.sources import Pool, fetch_all, located, pictures, texts, urls_of
-from pipeline.embed.workers import one_torch_thread, workers
+from pipeline.embed.sources import Found, fetch_all, located, pictures, texts, urls_of
+from pipeline.embed.workers import Workers, one_torch_thread, side_by_side, workers
 from pipeline.errors import DataError
 from pipeline.job import Facts, Job
 from pipeline.schema import KEY
@@ -57,7 +56,7 @@ def _encoded(job: Job[EmbedConfig], items: pa.Table) -> dict[str, Facts]:
         stack.enter_context(bombs_are_errors())
         if neural:
             stack.enter_context(one_torch_thread())
-        crew = stack.enter_context(_crew(job))
+        crew = stack.enter_context(workers(job.threads, Event()))
         bench = _bench(job, items, crew, neural=neural)
 
         def text() -> Path:
@@ -65,10 +64,11 @@ def _encoded(job: Job[EmbedConfig], items: pa.Table) -> dict[str, Facts]:
             return encode_modality(texts(items, job.config.text, recipes[TEXT]), bench)
 
         def image() -> Path:
-            return encode_modality(_pictures(job, items, crew, recipes[IMAGE]), bench)
+            found = located(items, job.data.images, _fetched(job, items, crew.stop))
+            return encode_modality(pictures(found, recipes[IMAGE], crew, job.task), bench)
 
         ways = {TEXT: text, IMAGE: image}
-        folders = _side_by_side([ways[name] for name in recipes], crew)
+        folders = side_by_side([ways[name] for name in recipes], crew.stop)
     return {
         name: hand_over(folder, job.into) for name, folder in zip(recipes, folders, strict=True)
     }
@@ -88,60 +88,23 @@ def _recipes(job: Job[EmbedConfig]) -> dict[str, Recipe[Any]]:
     return recipes
 
 
-@dataclass(frozen=True)
-class Crew:
-    """The two pools of a run: one computes, one waits for other machines."""
-
-    compute: ThreadPoolExecutor
-    fetch: ThreadPoolExecutor
-
-    def dismiss(self) -> None:
-        """Drop everything not yet begun."""
-        for pool in (self.compute, self.fetch):
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-@contextmanager
-def _crew(job: Job[EmbedConfig]) -> Iterator[Crew]:
-    with workers(job.threads) as compute, workers(job.config.download.concurrency) as fetch:
-        yield Crew(compute, fetch)
-
-
-def _bench(job: Job[EmbedConfig], items: pa.Table, crew: Crew, *, neural: bool) -> Bench:
+def _bench(job: Job[EmbedConfig], items: pa.Table, crew: Workers, *, neural: bool) -> Bench:
     return Bench(
         kept=job.scratch.parent,
         keys=items[KEY].to_pylist(),
-        pool=crew.compute,
-        threads=job.threads,
+        workers=crew,
         scale=Scale(device_of(job.runtime.device) if neural else CPU, job.runtime.batch_size),
         task=job.task,
         asked=job.config.precision,
     )
 
 
-def _pictures(
-    job: Job[EmbedConfig], items: pa.Table, crew: Crew, recipe: Recipe[ImageEncoder]
-) -> Pictures:
-    download = job.config.download
-    fetching = Pool(crew.fetch, download.concurrency, job.task)
-    with closing(Downloader(job.scratch.parent / DOWNLOADS, download, seed=job.seed)) as downloader:
-        fetched = fetch_all(urls_of(items), downloader, fetching)
-    found = located(items, job.data.images, fetched)
-    return pictures(found, recipe, Pool(crew.compute, job.threads, job.task))
-
-
-def _side_by_side(ways: list[Callable[[], Path]], crew: Crew) -> list[Path]:
-    """Return what each gives; all run at once and give their batches to the same workers in turn.
-
-    The first failure ends the others.
-    """
-    with workers(max(1, len(ways))) as drivers:
-        begun: list[Future[Path]] = [drivers.submit(way) for way in ways]
-        try:
-            ended, _ = wait(begun, return_when=FIRST_EXCEPTION)
-            for future in sorted(ended, key=begun.index):
-                future.result()
-            return [future.result() for future in begun]
-        except BaseException:
-            crew.dismiss()
-            raise
+def _fetched(job: Job[EmbedConfig], items: pa.Table, stop: Event) -> dict[str, Found]:
+    """Fetch pictures by URL, while the text modality computes."""
+    urls, config = urls_of(items), job.config.download
+    if not urls:
+        return {}
+    cache = job.scratch.parent / DOWNLOADS
+    downloader = Downloader(cache, config, seed=job.seed, sleep=stop.wait)
+    with closing(downloader), workers(config.concurrency, stop) as crew:
+        return fetch_all(urls, downloader, crew, job.task)
