@@ -6,15 +6,17 @@ in one step. It is never changed after that, so two writers of the same fingerpr
 a crash leaves no half artifact. ``<store>/<kind>/CURRENT`` names the promoted one.
 """
 
+import fcntl
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -111,12 +113,17 @@ class Store:
         folder = self.folder(kind, fingerprint)
         try:
             manifest = json.loads((folder / MANIFEST).read_text())
-        except FileNotFoundError:
+            missing = {"kind", "fingerprint", "files", "inputs", "created_at"} - {*manifest}
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise ArtifactError(
                 f"{folder / MANIFEST} is not JSON: {error}. Delete {folder} and run again"
             ) from error
+        if missing:
+            raise ArtifactError(
+                f"{folder / MANIFEST} names no {sorted(missing)}. Delete {folder} and run again"
+            )
         return Artifact(folder, manifest)
 
     def open(self, kind: str, fingerprint: str | None = None) -> Artifact:
@@ -135,6 +142,7 @@ class Store:
                 f"no {kind} is promoted in {self.root}. Promote one: plotpointe promote {kind}/…"
             )
         matches = [a for a in self.all(kind) if a.fingerprint.startswith(wanted)]
+        matches = [a for a in matches if a.fingerprint == wanted] or matches
         if len(matches) != 1:
             found = [a.fingerprint for a in self.all(kind)]
             raise ArtifactError(f"{len(matches)} {kind} in {self.root} match {wanted!r}: {found}")
@@ -157,13 +165,14 @@ class Store:
     @contextmanager
     def draft(self, kind: str, fingerprint: str) -> Iterator[Path]:
         """Yield an empty folder to fill; what is left in it at the end is thrown away."""
-        sweep_drafts(self.root / kind)
-        draft = self.root / kind / f".{fingerprint}.{os.getpid()}"
-        draft.mkdir(parents=True)
+        folder = self.root / kind
+        sweep_drafts(folder)
+        draft, lock = _locked_folder(folder, fingerprint)
         try:
             yield draft
         finally:
             shutil.rmtree(draft, ignore_errors=True)
+            os.close(lock)
 
     def publish(self, draft: Path, manifest: Mapping[str, Any]) -> Artifact:
         """Make a filled draft an artifact: describe its files, flush, rename.
@@ -175,10 +184,10 @@ class Store:
         whole = {
             **manifest,
             "files": {p.name: describe(p) for p in sorted(draft.iterdir())},
-            "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "created_at": datetime.now(UTC).isoformat(timespec="microseconds"),
         }
         files.write_json(draft / MANIFEST, whole)
-        for path in draft.iterdir():
+        for path in (*draft.iterdir(), draft):
             flush(path)
         final = self.folder(kind, fingerprint)
         if final.exists() and not (final / MANIFEST).exists():
@@ -193,6 +202,15 @@ class Store:
         assert published is not None
         return published
 
+    def remove(self, kind: str, fingerprint: str) -> None:
+        """Remove an artifact; a crash leaves a draft to sweep, never half an artifact."""
+        doomed, lock = _locked_folder(self.root / kind, fingerprint)
+        try:
+            self.folder(kind, fingerprint).rename(doomed / fingerprint)
+        finally:
+            shutil.rmtree(doomed, ignore_errors=True)
+            os.close(lock)
+
     def current(self, kind: str) -> str | None:
         """Return the promoted fingerprint of a kind, or None."""
         try:
@@ -201,25 +219,48 @@ class Store:
             return None
 
     def history(self, kind: str) -> list[dict[str, Any]]:
-        """Return every promotion of a kind, oldest first."""
+        """Return every promotion of a kind, oldest first, without those a crash cut short."""
         path = self.root / kind / HISTORY
-        return files.read_lines(path) if path.exists() else []
+        entries = []
+        for line in path.read_text().splitlines() if path.exists() else []:
+            with suppress(ValueError):
+                entries.append(json.loads(line))
+        return entries
 
-    def point(self, kind: str, fingerprint: str, why: str) -> None:
+    def previous(self, kind: str) -> str | None:
+        """Return what a rollback would promote, None where there is nothing earlier.
+
+        A rollback undoes promotions one by one: what it left is not returned to.
+        """
+        promoted: list[str] = []
+        for entry in self.history(kind):
+            fingerprint = str(entry["fingerprint"])
+            while entry.get("rollback") and promoted and promoted[-1] != fingerprint:
+                promoted.pop()
+            if promoted[-1:] != [fingerprint]:
+                promoted.append(fingerprint)
+        current = self.current(kind)
+        while current in promoted and promoted.pop() != current:
+            pass
+        return promoted[-1] if promoted else None
+
+    def point(self, kind: str, fingerprint: str, why: str, *, rollback: bool = False) -> None:
         """Make ``fingerprint`` the promoted one and append to the history; the swap is atomic."""
         folder = self.root / kind
         entry = {
             "fingerprint": fingerprint,
             "previous": self.current(kind),
             "why": why,
+            "rollback": rollback,
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        with (folder / HISTORY).open("a") as log:
-            log.write(json.dumps(entry, sort_keys=True) + "\n")
+        files.append_line(folder / HISTORY, entry)
+        flush(folder / HISTORY)
         draft = folder / f".{CURRENT}.{os.getpid()}"
         draft.write_text(fingerprint + "\n")
         flush(draft)
         draft.replace(folder / CURRENT)
+        flush(folder)
 
     def roll_back(self, kind: str) -> str:
         """Promote what was promoted before the current one; return its fingerprint.
@@ -227,13 +268,11 @@ class Store:
         Raises:
             ArtifactError: there is no earlier one, or it is gone.
         """
-        current = self.current(kind)
-        done = [h for h in self.history(kind) if h["fingerprint"] == current and h["previous"]]
-        if not done:
+        previous = self.previous(kind)
+        if previous is None:
             raise ArtifactError(f"no earlier {kind} was promoted in {self.root}")
-        previous = str(done[-1]["previous"])
         self.open(kind, previous)
-        self.point(kind, previous, f"rollback from {current}")
+        self.point(kind, previous, f"rollback from {self.current(kind)}", rollback=True)
         return previous
 
 
@@ -276,20 +315,31 @@ def flush(path: Path) -> None:
 
 
 def sweep_drafts(folder: Path) -> None:
-    """Remove drafts whose process is gone."""
-    if not folder.is_dir():
-        return
-    for draft in folder.glob(".*.*"):
-        owner = draft.name.rsplit(".", 1)[-1]
-        if draft.is_dir() and owner.isdigit() and not _alive(int(owner)):
-            shutil.rmtree(draft, ignore_errors=True)
+    """Remove drafts that nobody holds any more.
+
+    A draft is locked by the process that fills it, and the system opens the lock when that
+    process ends, however it ends. A process number would not do: the next one may be the same.
+    """
+    for draft in folder.glob(".*.*/"):
+        with suppress(FileNotFoundError):
+            lock = os.open(draft, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(draft, ignore_errors=True)
+            except BlockingIOError:
+                pass
+            finally:
+                os.close(lock)
 
 
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _locked_folder(parent: Path, name: str) -> tuple[Path, int]:
+    """Return a new draft folder and its lock; another process may sweep it before it is locked."""
+    while True:
+        draft = parent / f".{name}.{uuid4().hex[:8]}"
+        draft.mkdir(parents=True)
+        lock = os.open(draft, os.O_RDONLY)
+        with suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if draft.exists():
+                return draft, lock
+        os.close(lock)

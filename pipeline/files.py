@@ -26,6 +26,15 @@ def write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     path.write_text("".join(json.dumps(r, sort_keys=True, allow_nan=False) + "\n" for r in records))
 
 
+def append_line(path: Path, record: Mapping[str, Any]) -> None:
+    """Append one record to a JSON Lines file, on a line of its own whatever stands before it."""
+    with path.open("ab+") as file:
+        file.seek(max(0, file.tell() - 1))
+        torn = file.read(1) not in (b"", b"\n")
+        line = json.dumps(record, sort_keys=True, allow_nan=False)
+        file.write(("\n" * torn + line + "\n").encode())
+
+
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """Return the records of a JSON Lines file."""
     return [json.loads(line) for line in path.read_text().splitlines() if line]

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,16 +68,17 @@ class ContentHashes:
         """Write the memory if it grew; losing it only costs time."""
         if not self._changed:
             return
-        self._memory.parent.mkdir(parents=True, exist_ok=True)
-        draft = self._memory.with_suffix(".draft")
-        draft.write_text(json.dumps(self._known))
-        draft.replace(self._memory)
+        with suppress(OSError):
+            self._memory.parent.mkdir(parents=True, exist_ok=True)
+            draft = self._memory.with_suffix(f".{os.getpid()}.draft")
+            draft.write_text(json.dumps(self._known))
+            draft.replace(self._memory)
         self._changed = False
 
 
 def _read_memory(path: Path) -> dict[str, list[Any]]:
     try:
-        known: dict[str, list[Any]] = json.loads(path.read_text())
-        return known
+        known = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
+    return known if isinstance(known, dict) else {}
