@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
 from pipeline import files, measure, schema
 from pipeline.artifacts import Store
@@ -144,3 +145,19 @@ def test_artifacts_of_another_run_are_refused(tmp_path):
 def test_divergence_is_a_clear_error(tmp_path):
     with pytest.raises(StageFailedError, match=r"diverged in epoch .*train\.learning_rate"):
         stage.run(job_for(tmp_path, worlds.planted(), learning_rate=1e30, epochs=20))
+
+
+def test_the_same_job_leaves_the_same_bytes(tmp_path):
+    ends = []
+    for name in ("a", "b"):
+        job = job_for(tmp_path / name, worlds.planted(), dropout=0.1, edge_dropout=0.1)
+        stage.run(job)
+        ends.append({p.name: p.read_bytes() for p in job.into.iterdir()})
+    assert ends[0] == ends[1]
+
+
+def test_global_random_state_is_left_alone(tmp_path):
+    before = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    stage.run(job_for(tmp_path, worlds.planted()))
+    assert torch.equal(before[0], torch.random.get_rng_state())
+    assert np.array_equal(before[1], np.random.get_state()[1])  # noqa: NPY002
