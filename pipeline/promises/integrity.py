@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,6 +18,7 @@ from pipeline.schema import KINDS, FileSpec, Kind
 
 _REQUEST = ("stage", "stage_version", "config", "inputs", "raw", "seed")
 _HEADER_BYTES = 8
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, pa.ArrowException)
 
 
 def checks(artifact: Artifact) -> Iterator[Check]:
@@ -85,7 +87,7 @@ def _format(path: Path, spec: FileSpec) -> Check:
     rule = f"is {spec.format}"
     try:
         _READERS[spec.format](path, spec)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, pa.ArrowException) as error:
+    except _UNREADABLE as error:
         return Check(path.name, rule, False, f"{type(error).__name__}: {error}")
     return Check(path.name, rule, True)
 
