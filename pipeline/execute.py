@@ -321,7 +321,8 @@ def _ready(waiting: list[Step], pending: set[str]) -> list[Step]:
 
 
 def _discard(step: Step, store: Store) -> None:
-    shutil.rmtree(store.folder(step.kind, step.fingerprint), ignore_errors=True)
+    if store.folder(step.kind, step.fingerprint).exists():
+        store.remove(step.kind, step.fingerprint)
 
 
 def threads_of(steps: list[Step], config: Config) -> dict[str, int]:

@@ -8,8 +8,8 @@ import scipy.sparse as sp
 from pipeline.arrays import Rows
 from pipeline.graph.ranked import Edges, edges_of, keep_best, ranked_matrix
 
-_BUDGET = 1 << 25
-"""Pairs counted at once: about 400 MB."""
+_BUDGET = 1 << 23
+"""Pairs counted at once: about 100 MB."""
 
 Advance = Callable[[int], object]
 
@@ -37,10 +37,12 @@ def cooccurrence(
     parts: list[Edges] = []
     for start, end in _blocks(binary, item_user, budget):
         counts = sp.csr_matrix(item_user[start:end] @ binary)
+        counts.data[counts.data < min_users] = 0
+        counts.eliminate_zeros()
         sources, targets, shared = edges_of(counts)
         sources = sources + start
-        kept = (sources != targets) & (shared >= min_users)
-        sources, targets, shared = sources[kept], targets[kept], shared[kept]
+        other = sources != targets
+        sources, targets, shared = sources[other], targets[other], shared[other]
         weights = (shared / (norms[sources] * norms[targets])).astype(np.float32)
         parts.append(keep_best((sources, targets, weights), k))
         advance(end - start)
