@@ -21,7 +21,7 @@ PICTURE = b"\x89PNG picture"
 
 
 class Site:
-    """A local server: ``answers`` maps a path to (status, headers, body) in turn; the last stays."""
+    """A local server: ``answers`` maps a path to (status, headers, body) in turn, last stays."""
 
     def __init__(self):
         self.answers, self.seen, self.at_once, self.most_at_once = {}, [], 0, 0

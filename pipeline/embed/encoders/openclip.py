@@ -153,12 +153,14 @@ def _created(checkpoint: Checkpoint) -> tuple[Any, Any]:
             force_preprocess_cfg={k: traits[k] for k in _PREPROCESSING if k in traits},
             require_pretrained=True,
         )
-    except (RuntimeError, OSError, ValueError, KeyError) as error:
+    except Exception as error:  # open_clip, torch and safetensors each raise kinds of their own
         raise ConfigError(
             f"open_clip cannot load {checkpoint.path} as {checkpoint.architecture}: {error}"
         ) from error
-    settings = library.PreprocessCfg(**model.visual.preprocess_cfg)
-    return model, library.image_transform_v2(settings, is_train=False)
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+
+    settings = PreprocessCfg(**model.visual.preprocess_cfg)
+    return model, image_transform_v2(settings, is_train=False)
 
 
 def _features(tower: Any, pixels: Any) -> Any:  # noqa: ANN401 - open_clip is untyped

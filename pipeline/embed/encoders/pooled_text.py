@@ -32,7 +32,7 @@ def load_pooled_text(
         model = AutoModel.from_pretrained(
             folder, local_files_only=True, dtype=getattr(torch, placement.precision)
         )
-    except (OSError, ValueError, ImportError, KeyError) as error:
+    except Exception as error:  # transformers and safetensors raise kinds of their own
         raise ConfigError(f"transformers cannot load the text model {folder}: {error}") from error
     model = getattr(model, "encoder", model) if model.config.is_encoder_decoder else model
     return PooledText(tokenizer, model.eval().to(placement.device), pooling, max_tokens)
