@@ -11,25 +11,40 @@ changed its meaning between the two, they are read by one function.
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.config import DataConfig
 from pipeline.errors import DataError
 from pipeline.etl.readers import values
-from pipeline.etl.readers.batches import Record, Tap, gather
+from pipeline.etl.readers.batches import Format, Record, Tap, gather
 from pipeline.etl.readers.lines import first_lines, read_lines
 from pipeline.etl.readers.pictures import Pictures
 from pipeline.etl.readers.values import Rejected, parse_object
 from pipeline.etl.records import RAW_INTERACTIONS, RAW_ITEMS, READERS, Batch, Reason
 
-REVIEW_USERS = ("reviewerID", "user_id")
-"""The fields that name a review's user."""
-
 ITEM_KEYS = ("parent_asin", "asin")
 """The fields that name an item."""
 
-_ITEM_ONLY = ("title", "categories", "category", "main_cat", "imUrl", "store", "price")
+
+@dataclass(frozen=True)
+class _Kind:
+    """One of the two kinds of files: its fields, what it must not have, where it belongs."""
+
+    name: str
+    place: str
+    fields: tuple[str, ...]
+    never: tuple[str, ...] = ()
+
+    def is_in(self, found: Collection[str]) -> bool:
+        """Return whether these are the fields of such a file."""
+        return any(f in found for f in self.fields) and not any(f in found for f in self.never)
+
+
+REVIEWS = _Kind("reviews", "data.interactions", ("reviewerID", "user_id"))
+METADATA = _Kind("metadata", "data.items", ITEM_KEYS, never=REVIEWS.fields)
+
 _LOOKED_AT = 50
 _ALT = re.compile(r"""\balt=["']([^"']*)["']""")
 _SCRIPT_TITLE = "getTime"
@@ -38,33 +53,36 @@ _SCRIPT_TITLE = "getTime"
 Fields = Mapping[str, Any]
 
 
-@READERS.register("amazon-reviews")
-def read_amazon_reviews(data: DataConfig) -> Iterator[Batch]:
-    """Yield the reviews of ``data.interactions``, then the metadata of ``data.items`` if given.
+def read_reviews(data: DataConfig) -> Iterator[Batch]:
+    """Yield the reviews of ``data.interactions``.
 
     Raises:
-        DataError: a file is missing, empty, or not what its place in the config says.
+        DataError: the file is missing, empty, or holds no reviews.
     """
     if data.interactions is None:
         raise DataError("amazon-reviews needs data.interactions: the file of reviews")
-    _expect(data.interactions, REVIEW_USERS, "reviews", "data.interactions")
+    _expect(data.interactions, REVIEWS)
     yield from _batches(data.interactions, RAW_INTERACTIONS, review)
-    if data.items is not None:
-        yield from read_metadata(data.items, Pictures(data.images))
 
 
-def read_metadata(path: Path, pictures: Pictures) -> Iterator[Batch]:
-    """Yield the items of a metadata file of any edition.
+def read_metadata(data: DataConfig) -> Iterator[Batch]:
+    """Yield the items of ``data.items``, of any edition; nothing where it is not given.
 
     Raises:
         DataError: the file is missing, empty, or holds no metadata.
     """
-    _expect(path, ITEM_KEYS, "metadata", "data.items", refused=REVIEW_USERS)
+    if data.items is None:
+        return
+    _expect(data.items, METADATA)
+    pictures = Pictures(data.images)
 
     def parse(line: bytes) -> tuple[Any, ...]:
         return metadata(line, pictures)
 
-    yield from _batches(path, RAW_ITEMS, parse)
+    yield from _batches(data.items, RAW_ITEMS, parse)
+
+
+READERS.register("amazon-reviews")(Format(read_reviews, read_metadata))
 
 
 def _batches(path: Path, schema: Any, parse: Any) -> Iterator[Batch]:  # noqa: ANN401 - Arrow
@@ -193,27 +211,29 @@ def _picture_2023(images: Any) -> str | None:  # noqa: ANN401 - JSON is any valu
     return next((url for s in sized if (url := values.reference(s))), None)
 
 
-def _expect(
-    path: Path,
-    wanted: Collection[str],
-    what: str,
-    place: str,
-    refused: Collection[str] = (),
-) -> None:
+def _expect(path: Path, kind: _Kind) -> None:
     """Refuse a file whose beginning has other fields: two files swapped, or another format."""
-    parsed = []
+    found = fields(path)
+    if not found or kind.is_in(found):
+        return
+    other = METADATA if kind is REVIEWS else REVIEWS
+    swapped = f" It looks like Amazon {other.name}, {other.place}." if other.is_in(found) else ""
+    raise DataError(
+        f"{path} does not hold Amazon {kind.name}, which have one of the fields {[*kind.fields]}; "
+        f"found {found}.{swapped} Correct {kind.place}, or read it with format: table"
+    )
+
+
+def fields(path: Path) -> list[str]:
+    """Return the names of the fields in a file's first lines; none where no line is an object.
+
+    Raises:
+        DataError: the file is missing or empty.
+    """
+    found: dict[str, None] = {}
     for line in first_lines(path, _LOOKED_AT):
         try:
-            parsed.append(parse_object(line))
+            found.update(dict.fromkeys(parse_object(line)))
         except Rejected:
             continue
-    found = [*dict.fromkeys(name for record in parsed for name in record)]
-    if not parsed or (any(w in found for w in wanted) and not any(r in found for r in refused)):
-        return
-    swapped = " It looks like the file of reviews." if any(r in found for r in refused) else ""
-    if what == "reviews" and any(name in found for name in _ITEM_ONLY):
-        swapped = " It looks like the file of metadata, which belongs under data.items."
-    raise DataError(
-        f"{path} does not hold Amazon {what}: none of its first {len(parsed)} lines has one of the "
-        f"fields {[*wanted]}; found {found}.{swapped} Correct {place}, or read it as format: table"
-    )
+    return [*found]

@@ -26,7 +26,7 @@ from pipeline.config import DataConfig
 from pipeline.errors import DataError
 from pipeline.etl.readers import columns, delimited
 from pipeline.etl.readers.amazon import read_metadata
-from pipeline.etl.readers.pictures import Pictures
+from pipeline.etl.readers.batches import Format
 from pipeline.etl.readers.tabular import Table
 from pipeline.etl.records import READERS, Batch
 
@@ -52,20 +52,20 @@ _FIRST_SECOND, _LAST_SECOND = 788_918_400, 2_208_988_800
 _ASIN = re.compile(r"B[0-9A-Z]{9}|[0-9]{9}[0-9X]")
 
 
-@READERS.register("amazon-ratings")
-def read_amazon_ratings(data: DataConfig) -> Iterator[Batch]:
-    """Yield the ratings of ``data.interactions``, then the metadata of ``data.items`` if given.
+def read_ratings(data: DataConfig) -> Iterator[Batch]:
+    """Yield the ratings of ``data.interactions``.
 
     Raises:
-        DataError: a file is missing or empty, or the order of columns cannot be told.
+        DataError: the file is missing or empty, or the order of columns cannot be told.
     """
     if data.interactions is None:
         raise DataError("amazon-ratings needs data.interactions: the CSV of ratings")
     table = open_ratings(data.interactions)
     at = columns.bind(table, data.columns, SYNONYMS, ("user", "item", "weight", "timestamp"))
     yield from columns.read_interactions(table, at)
-    if data.items is not None:
-        yield from read_metadata(data.items, Pictures(data.images))
+
+
+READERS.register("amazon-ratings")(Format(read_ratings, read_metadata))
 
 
 def open_ratings(path: Path) -> Table:

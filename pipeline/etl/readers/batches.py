@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from pipeline.config import DataConfig
 from pipeline.errors import DataError
 from pipeline.etl.readers.values import Rejected
-from pipeline.etl.records import BATCH_RECORDS, RAW_INTERACTIONS, RAW_ITEMS, Batch
+from pipeline.etl.records import BATCH_RECORDS, RAW_INTERACTIONS, RAW_ITEMS, Batch, Reader
 from pipeline.schema import REJECTS
 
 LONGEST_REJECT = 2000
@@ -45,6 +46,20 @@ class Tap:
     name: str
     bytes_read: int = 0
     faults: list[Reject] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Format:
+    """A data format: what reads its interactions, and what reads its items; called, both."""
+
+    interactions: Reader
+    items: Reader
+    """Yields nothing where the data set brings no items."""
+
+    def __call__(self, data: DataConfig) -> Iterator[Batch]:
+        """Yield the interactions, then the items."""
+        yield from self.interactions(data)
+        yield from self.items(data)
 
 
 @dataclass

@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.config import DataConfig
 from pipeline.errors import DataError
 from pipeline.etl.readers import columns, values
-from pipeline.etl.readers.batches import Record, Tap, gather
+from pipeline.etl.readers.batches import Format, Parse, Record, Tap, gather
 from pipeline.etl.readers.pictures import Pictures
 from pipeline.etl.readers.tabular import Table, open_table
 from pipeline.etl.readers.values import Rejected
@@ -35,21 +35,34 @@ MAPPING = "i_id_mapping.csv"
 _MAPPING_NAMES = {"key": ("itemID", "item_id"), "title": ("asin", "item", "id")}
 
 
-@READERS.register("mmrec")
-def read_mmrec(data: DataConfig) -> Iterator[Batch]:
-    """Yield the interactions of an MMRec folder, then its items in the order of their rows.
+def read_inter(data: DataConfig) -> Iterator[Batch]:
+    """Yield the interactions of an MMRec folder.
 
     Raises:
-        DataError: the folder holds no ``.inter`` or several, or a file lacks a column.
+        DataError: the folder holds no ``.inter`` or several, or the file lacks a column.
     """
-    inter = find_inter(data)
-    table = open_table(inter)
+    table = open_table(find_inter(data))
     named = {ours: theirs for ours, theirs in data.columns.items() if ours in INTERACTION_NAMES}
     at = columns.bind(table, named, INTERACTION_NAMES, ("user", "item"))
     yield from columns.read_interactions(table, at)
-    mapping = data.items or inter.with_name(MAPPING)
-    if data.items or mapping.is_file():
-        yield from _items(mapping, Pictures(data.images))
+
+
+def read_mapping(data: DataConfig) -> Iterator[Batch]:
+    """Yield the items in the order of their rows, nothing where no mapping names them.
+
+    Raises:
+        DataError: the mapping lacks a column.
+    """
+    path = data.items or find_inter(data).with_name(MAPPING)
+    if data.items is None and not path.is_file():
+        return
+    table, tap = open_table(path), Tap(path.name)
+    at = columns.bind(table, {}, _MAPPING_NAMES, ("key", "title"))
+    parse = _item_parser(Pictures(data.images))
+    yield from gather(tap, RAW_ITEMS, _by_row(table, tap, at), parse)
+
+
+READERS.register("mmrec")(Format(read_inter, read_mapping))
 
 
 def find_inter(data: DataConfig) -> Path:
@@ -71,13 +84,6 @@ def find_inter(data: DataConfig) -> Path:
     return found[0]
 
 
-def _items(path: Path, pictures: Pictures) -> Iterator[Batch]:
-    table = open_table(path)
-    at = columns.bind(table, {}, _MAPPING_NAMES, ("key", "title"))
-    tap = Tap(path.name)
-    yield from gather(tap, RAW_ITEMS, _by_row(table, tap, at), _item_parser(pictures))
-
-
 def _by_row(table: Table, tap: Tap, at: dict[str, int]) -> list[Record]:
     """Return the records ordered by item number; there are as many as items, so they fit."""
 
@@ -88,7 +94,7 @@ def _by_row(table: Table, tap: Tap, at: dict[str, int]) -> list[Record]:
     return sorted(table.records(tap, [at["key"], at["title"]]), key=number)
 
 
-def _item_parser(pictures: Pictures) -> Any:  # noqa: ANN401 - a Parse
+def _item_parser(pictures: Pictures) -> Parse:
     def parse(cells: Sequence[Any]) -> tuple[Any, ...]:
         key = values.key(cells[0])
         if not key.isdecimal():

@@ -5,14 +5,13 @@ title and genres, a ``movies.csv`` may bring columns such as ``overview`` and ``
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipeline.config import DataConfig
 from pipeline.errors import DataError
 from pipeline.etl.readers import columns, values
-from pipeline.etl.readers.batches import Tap, gather
+from pipeline.etl.readers.batches import Format, Tap, gather
 from pipeline.etl.readers.columns import Meaning
 from pipeline.etl.readers.delimited import Dialect
 from pipeline.etl.readers.pictures import Pictures
@@ -53,28 +52,56 @@ _FIELDS_100K = 5
 _NO_GENRE = frozenset({"(no genres listed)", "unknown"})
 
 
-@READERS.register("movielens")
-def read_movielens(data: DataConfig) -> Iterator[Batch]:
-    """Yield the ratings of a MovieLens folder, then its films.
+def read_ratings(data: DataConfig) -> Iterator[Batch]:
+    """Yield the ratings of a MovieLens folder.
 
     Raises:
-        DataError: the folder is not one of MovieLens, or a file lacks a column.
+        DataError: the folder is not one of MovieLens, or the file lacks a column.
     """
-    folder = data.folder
-    if folder is None:
-        raise DataError("movielens needs data.folder: the folder that holds ratings.csv or u.data")
-    if (ratings := find(folder, "ratings.csv")) is not None:
-        yield from _latest(ratings, find(folder, "movies.csv"), data)
-    elif (ratings := find(folder, "ratings.dat")) is not None:
-        yield from _million(ratings, find(folder, "movies.dat"), data)
-    elif (ratings := find(folder, "u.data")) is not None:
-        yield from _hundred_thousand(ratings, find(folder, "u.item"), data)
+    folder = _folder(data)
+    if (path := find(folder, "ratings.csv")) is not None:
+        table = open_table(path, _COMMA)
+    elif (path := find(folder, "ratings.dat")) is not None:
+        table = headless(path, _COLONS, _RATED)
+    elif (path := find(folder, "u.data")) is not None:
+        table = headless(path, _TABS, _RATED)
     else:
-        found = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else "no such folder"
+        found = sorted(p.name for p in folder.iterdir())
         raise DataError(
             f"{folder} holds neither ratings.csv, ratings.dat nor u.data; found {found}. Name the "
             f"unpacked MovieLens folder as data.folder"
         )
+    at = columns.bind(table, {}, INTERACTION_NAMES, [*INTERACTION_NAMES])
+    yield from columns.read_interactions(table, at)
+
+
+def read_films(data: DataConfig) -> Iterator[Batch]:
+    """Yield the films of a MovieLens folder, nothing where it has none.
+
+    Raises:
+        DataError: the file lacks a column.
+    """
+    folder, pictures = _folder(data), Pictures(data.images)
+    if (path := find(folder, "movies.csv")) is not None:
+        table = open_table(path, _COMMA)
+    elif (path := find(folder, "movies.dat")) is not None:
+        table = headless(path, _COLONS, _FILMS)
+    else:
+        yield from _films_100k(find(folder, "u.item"), pictures)
+        return
+    at = columns.bind(table, {}, ITEM_NAMES, ("key", "title"))
+    yield from columns.read_items(table, at, Meaning(genres, pictures))
+
+
+READERS.register("movielens")(Format(read_ratings, read_films))
+
+
+def _folder(data: DataConfig) -> Path:
+    if data.folder is None:
+        raise DataError("movielens needs data.folder: the folder that holds ratings.csv or u.data")
+    if not data.folder.is_dir():
+        raise DataError(f"data.folder: {data.folder} is not a folder")
+    return data.folder
 
 
 def find(folder: Path, name: str) -> Path | None:
@@ -82,33 +109,11 @@ def find(folder: Path, name: str) -> Path | None:
     return next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)
 
 
-def _latest(ratings: Path, films: Path | None, data: DataConfig) -> Iterator[Batch]:
-    table = open_table(ratings, _COMMA)
-    at = columns.bind(table, {}, INTERACTION_NAMES, [*INTERACTION_NAMES])
-    yield from columns.read_interactions(table, at)
-    if films is not None:
-        table = open_table(films, _COMMA)
-        at = columns.bind(table, {}, ITEM_NAMES, ("key", "title"))
-        yield from columns.read_items(table, at, _meaning(data))
-
-
-def _million(ratings: Path, films: Path | None, data: DataConfig) -> Iterator[Batch]:
-    table = headless(ratings, _COLONS, _RATED)
-    yield from columns.read_interactions(table, columns.bind(table, {}, INTERACTION_NAMES, ()))
-    if films is not None:
-        table = headless(films, _COLONS, _FILMS)
-        at = columns.bind(table, {}, ITEM_NAMES, ())
-        yield from columns.read_items(table, at, _meaning(data))
-
-
-def _hundred_thousand(ratings: Path, films: Path | None, data: DataConfig) -> Iterator[Batch]:
-    table = headless(ratings, _TABS, _RATED)
-    yield from columns.read_interactions(table, columns.bind(table, {}, INTERACTION_NAMES, ()))
-    if films is None:
+def _films_100k(path: Path | None, pictures: Pictures) -> Iterator[Batch]:
+    if path is None:
         return
     flags = [f"genre {name}" for name in _GENRES_100K]
     named = ["movieId", "title", "released", "released on video", "url", *flags]
-    table, pictures = headless(films, _BARS, named), Pictures(data.images)
 
     def parse(cells: Sequence[str]) -> tuple[Any, ...]:
         key, title = values.key(cells[0]), values.text(cells[1])
@@ -116,15 +121,12 @@ def _hundred_thousand(ratings: Path, films: Path | None, data: DataConfig) -> It
         found = genres("|".join(name for name, flag in flagged if flag == "1"))
         return (key, title, None, None, found, None, pictures.of(key, None))
 
-    tap = Tap(films.name)
-    yield from gather(tap, RAW_ITEMS, table.records(tap, [*range(len(named))]), parse)
+    tap = Tap(path.name)
+    records = headless(path, _BARS, named).records(tap, [*range(len(named))])
+    yield from gather(tap, RAW_ITEMS, records, parse)
 
 
 def genres(written: Any) -> list[str] | None:  # noqa: ANN401 - any cell
     """Return the genres of ``Comedy|Drama``, None where a film has none."""
     listed = written.split("|") if type(written) is str else []
     return values.names(name for name in listed if name.strip() not in _NO_GENRE)
-
-
-def _meaning(data: DataConfig) -> Meaning:
-    return replace(Meaning(), categories=genres, pictures=Pictures(data.images))

@@ -17,6 +17,7 @@ import pyarrow as pa
 from pipeline.config import DataConfig
 from pipeline.errors import DataError
 from pipeline.etl.readers import columns, values
+from pipeline.etl.readers.batches import Format
 from pipeline.etl.readers.columns import Meaning
 from pipeline.etl.readers.delimited import Dialect
 from pipeline.etl.readers.pictures import Pictures
@@ -49,19 +50,35 @@ _PARTS = {"train": TRAIN, "valid": VALIDATION, "test": TEST}
 _QUOTED = re.compile(r"'([^']+)'")
 
 
-@READERS.register("recbole")
-def read_recbole(data: DataConfig) -> Iterator[Batch]:
-    """Yield the interactions of a folder of atomic files, then its items.
+def read_inter(data: DataConfig) -> Iterator[Batch]:
+    """Yield the interactions of a folder of atomic files.
 
     Raises:
         DataError: the folder holds no ``.inter``, or several data sets, or a file lacks a field.
     """
-    found = find_inter(data)
-    for path in found:
-        yield from _interactions(path, data.columns)
-    items = data.items or _items_beside(found[0])
-    if items is not None:
-        yield from _items(items, data)
+    for path in find_inter(data):
+        table, label = open_atomic(path), part_of(path)
+        untyped = _untyped(data.columns, INTERACTION_NAMES)
+        at = columns.bind(table, untyped, INTERACTION_NAMES, ("user", "item"))
+        for batch in columns.read_interactions(table, at):
+            yield batch if label is None else _labelled(batch, label)
+
+
+def read_item(data: DataConfig) -> Iterator[Batch]:
+    """Yield the items of ``data.items``, or of the ``.item`` file beside the interactions.
+
+    Raises:
+        DataError: the file lacks a field.
+    """
+    path = data.items or _items_beside(find_inter(data)[0])
+    if path is None:
+        return
+    table = open_atomic(path)
+    at = columns.bind(table, _untyped(data.columns, ITEM_NAMES), ITEM_NAMES, ("key",))
+    yield from columns.read_items(table, at, Meaning(_sequence, Pictures(data.images)))
+
+
+READERS.register("recbole")(Format(read_inter, read_item))
 
 
 def find_inter(data: DataConfig) -> list[Path]:
@@ -103,14 +120,6 @@ def _untyped(named: Mapping[str, str], only: Mapping[str, Any]) -> dict[str, str
     return {ours: theirs.split(":")[0] for ours, theirs in named.items() if ours in only}
 
 
-def _interactions(path: Path, named: Mapping[str, str]) -> Iterator[Batch]:
-    table, label = open_atomic(path), part_of(path)
-    untyped = _untyped(named, INTERACTION_NAMES)
-    at = columns.bind(table, untyped, INTERACTION_NAMES, ("user", "item"))
-    for batch in columns.read_interactions(table, at):
-        yield batch if label is None else _labelled(batch, label)
-
-
 def _labelled(batch: Batch, label: int) -> Batch:
     at = RAW_INTERACTIONS.get_field_index("split")
     labels = pa.repeat(pa.scalar(label, pa.int8()), len(batch.interactions))
@@ -120,13 +129,6 @@ def _labelled(batch: Batch, label: int) -> Batch:
 def _items_beside(inter: Path) -> Path | None:
     found = inter.with_name(f"{inter.name.split('.')[0]}.item")
     return found if found.is_file() else None
-
-
-def _items(path: Path, data: DataConfig) -> Iterator[Batch]:
-    table = open_atomic(path)
-    at = columns.bind(table, _untyped(data.columns, ITEM_NAMES), ITEM_NAMES, ("key",))
-    meaning = Meaning(categories=_sequence, pictures=Pictures(data.images))
-    yield from columns.read_items(table, at, meaning)
 
 
 def _sequence(written: Any) -> list[str] | None:  # noqa: ANN401 - any cell

@@ -14,19 +14,18 @@ from typing import Any
 from pipeline.config import DataConfig
 from pipeline.errors import ConfigError, DataError, suggest
 from pipeline.etl.readers import columns
-from pipeline.etl.readers.batches import Record, Tap, gather
+from pipeline.etl.readers.batches import Format, Record, Tap, gather
 from pipeline.etl.readers.columns import INTERACTION_COLUMNS, ITEM_COLUMNS, Meaning
 from pipeline.etl.readers.pictures import Pictures
 from pipeline.etl.readers.tabular import open_table
 from pipeline.etl.records import RAW_ITEMS, READERS, Batch
 
 
-@READERS.register("table")
-def read_table(data: DataConfig) -> Iterator[Batch]:
-    """Yield the interactions of ``data.interactions``, then the items of ``data.items``.
+def read_log(data: DataConfig) -> Iterator[Batch]:
+    """Yield the interactions of ``data.interactions``.
 
     Raises:
-        DataError: a file is missing, empty, or lacks a column.
+        DataError: the file is missing, empty, or lacks a column.
         ConfigError: ``data.columns`` has a key that is no column of ours.
     """
     _check_names(data.columns)
@@ -36,19 +35,29 @@ def read_table(data: DataConfig) -> Iterator[Batch]:
     named = _only(data.columns, INTERACTION_COLUMNS)
     at = columns.bind(table, named, {c: (c,) for c in INTERACTION_COLUMNS}, ("user", "item"))
     yield from columns.read_interactions(table, at)
-    if data.items is not None:
-        yield from _items(data)
-    elif data.images is not None:
-        yield from _pictured(Pictures(data.images), data.images.name)
 
 
-def _items(data: DataConfig) -> Iterator[Batch]:
-    assert data.items is not None
+def read_catalogue(data: DataConfig) -> Iterator[Batch]:
+    """Yield the items of ``data.items``, or of the pictures, or nothing.
+
+    Raises:
+        DataError: the file is missing, empty, or lacks a column.
+        ConfigError: ``data.columns`` has a key that is no column of ours.
+    """
+    _check_names(data.columns)
+    pictures = Pictures(data.images)
+    if data.items is None:
+        if data.images is not None:
+            yield from _pictured(pictures, data.images.name)
+        return
     table = open_table(data.items)
     synonyms: dict[str, tuple[str, ...]] = {column: (column,) for column in ITEM_COLUMNS}
     synonyms["key"] = ("key", data.columns.get("item", "item"), "item")
     at = columns.bind(table, _only(data.columns, ITEM_COLUMNS), synonyms, ("key",))
-    yield from columns.read_items(table, at, Meaning(pictures=Pictures(data.images)))
+    yield from columns.read_items(table, at, Meaning(pictures=pictures))
+
+
+READERS.register("table")(Format(read_log, read_catalogue))
 
 
 def _pictured(pictures: Pictures, folder: str) -> Iterator[Batch]:
