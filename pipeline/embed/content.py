@@ -73,12 +73,14 @@ def write_modality(folder: Path, name: str, content: Content, keys: list[str]) -
     dtype = np.dtype(np.float16 if n * width * 4 > BIG_BYTES else np.float32)
     reasons, present = dict(content.reasons), np.zeros(n, dtype=bool)
     with _replacing(folder / f"{name}.npy") as draft:
-        out = np.lib.format.open_memmap(draft, mode="w+", dtype=dtype, shape=(n, width))
-        for start in range(0, n, _ROWS_AT_ONCE):
-            block = slice(start, min(n, start + _ROWS_AT_ONCE))
-            out[block], present[block] = _block(content, block, reasons)
-        out.flush()
-        del out
+        # Plain writes: through a memory map, a full disk would end the process without a word.
+        with draft.open("wb") as out:
+            header = {"descr": dtype.str, "fortran_order": False, "shape": (n, width)}
+            np.lib.format.write_array_header_1_0(out, header)
+            for start in range(0, n, _ROWS_AT_ONCE):
+                block = slice(start, min(n, start + _ROWS_AT_ONCE))
+                vectors, present[block] = _block(content, block, reasons)
+                out.write(vectors.astype(dtype).tobytes())
     if present.any():
         with _replacing(folder / f"{name}_present.npy") as draft:
             np.save(draft, present, allow_pickle=False)

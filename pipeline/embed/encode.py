@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline import files
 from pipeline.arrays import Floats, Rows
+from pipeline.embed.batching import NONE
 from pipeline.embed.content import Content, write_modality
 from pipeline.embed.encoders import Placement, Precision
 from pipeline.embed.ledger import Ledger
@@ -74,10 +75,7 @@ def encode_modality(modality: Encodable[E], bench: Bench) -> Path:
     if (folder / DONE).exists():
         return folder
     folder.mkdir(parents=True, exist_ok=True)
-    vectors, reasons, encoded = _encoded(modality, verdict, bench, folder / WORK)
-    rows = base.inputs.rows
-    by_item = {item: reasons[row] for item, row in enumerate(rows.tolist()) if row in reasons}
-    content = Content(vectors, rows, {**base.reasons, **by_item})
+    content, encoded = _encoded(modality, verdict, bench, folder / WORK)
     written = write_modality(folder, base.name, content, bench.keys)
     facts = {
         **base.recipe.identity,
@@ -96,18 +94,23 @@ def encode_modality(modality: Encodable[E], bench: Bench) -> Path:
 
 def _encoded(
     modality: Encodable[E], verdict: Verdict, bench: Bench, work: Path
-) -> tuple[Floats, dict[int, str], dict[str, Any]]:
-    """Return the vectors of the distinct inputs, why some have none, and what it took."""
+) -> tuple[Content, dict[str, Any]]:
+    """Return the vectors of the items, and what they took."""
     base = modality.base
+    inputs = base.inputs.rows
     if not base.inputs.inputs:
-        return np.zeros((0, 1), dtype=np.float32), {}, {"encoded": 0}
+        nothing = np.zeros((0, 1), dtype=np.float32)
+        return Content(nothing, inputs, base.reasons), {"encoded": 0}
     placement = Placement(bench.scale.device, verdict["precision"])
     encoder = base.recipe.load(placement)
     plan = modality.plan(encoder, bench.scale, bench.task)
     how = f"{placement.device} {placement.precision}"
     with Ledger(work, plan.batches, plan.width, how) as ledger:
         took = _fill(ledger, plan, modality, bench)
-        return ledger.gathered(), ledger.reasons, took
+        vectors, places = ledger.stored()
+    failed = {i: ledger.reasons[at] for i, at in enumerate(inputs.tolist()) if at in ledger.reasons}
+    rows = np.where(inputs == NONE, NONE, places[inputs])
+    return Content(vectors, rows, {**base.reasons, **failed}), took
 
 
 def _fill(ledger: Ledger, plan: Plan, modality: Encodable[E], bench: Bench) -> dict[str, Any]:

@@ -73,26 +73,33 @@ class Ledger:
         }
         line = json.dumps(entry, sort_keys=True).encode() + b"\n"
         with self._lock:
-            os.pwrite(self._vectors.fileno(), raw, self._offset(batch))
+            self._write(raw, self._offset(batch))
             os.fsync(self._vectors.fileno())
             self._journal.write(line)
             self._journal.flush()
             os.fsync(self._journal.fileno())
             self._note(entry)
 
-    def gathered(self) -> Floats:
-        """Return every vector in order of position; all batches must be done.
+    def stored(self) -> tuple[Floats, Rows]:
+        """Return the vectors as they lie on disk, and the row of each input among them.
+
+        All batches must be done; the file must outlive the use of the vectors.
 
         Shapes:
-            returns: (M, D) float32.
+            returns: (M, D) float32, memory-mapped; (M,).
         """
         assert len(self.done) == len(self._batches)
         count = int(self._starts[-1])
-        stored = np.fromfile(self._vectors.name, dtype=np.float32).reshape(count, self._width)
-        vectors = np.empty_like(stored)
-        for start, batch in zip(self._starts, self._batches, strict=False):
-            vectors[batch] = stored[start : start + len(batch)]
-        return vectors
+        rows = np.empty(count, dtype=np.int64)
+        rows[np.concatenate(self._batches)] = np.arange(count)
+        shape = count, self._width
+        return np.memmap(self._vectors.name, dtype=np.float32, mode="r", shape=shape), rows
+
+    def _write(self, raw: bytes, offset: int) -> None:
+        """Write all of ``raw``: a nearly full disk takes a part, and only then refuses."""
+        while raw:
+            taken = os.pwrite(self._vectors.fileno(), raw, offset)
+            raw, offset = raw[taken:], offset + taken
 
     def _offset(self, batch: int) -> int:
         return int(self._starts[batch]) * self._width * 4

@@ -216,6 +216,11 @@ class TestWhatCannotBeLoaded:
             with pytest.raises(ConfigError, match="cannot load"):
                 recipe.load(Placement())
 
+    def test_a_model_that_is_no_text_encoder_is_refused(self, folders):
+        config = TextConfig(encoder="huggingface", model=str(folders / "clip"))
+        with pytest.raises(ConfigError, match=r"clip model, not a text encoder|cannot load"):
+            TEXT_ENCODERS["huggingface"](config).load(Placement())
+
     def test_an_unknown_architecture_names_the_closest(self):
         with pytest.raises(ConfigError, match="did you mean 'ViT-B-32"):
             IMAGE_ENCODERS["open-clip"](ImageConfig(encoder="open-clip", model="VIT-B-32"))

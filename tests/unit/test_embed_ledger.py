@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 
+from pipeline.embed import ledger as ledger_module
 from pipeline.embed.ledger import JOURNAL, VECTORS, Ledger
 
 BATCHES = [np.array([3, 1]), np.array([0]), np.array([2, 4])]
@@ -16,6 +17,11 @@ def vectors_of(batch):
     return np.repeat(np.asarray(batch, dtype=np.float32)[:, None] + 1, WIDTH, axis=1)
 
 
+def everything(ledger):
+    vectors, rows = ledger.stored()
+    return vectors[rows].tolist()
+
+
 def fill(ledger, numbers=range(3)):
     for number in numbers:
         ledger.keep(number, vectors_of(BATCHES[number]), {})
@@ -24,7 +30,7 @@ def fill(ledger, numbers=range(3)):
 def test_vectors_come_back_in_order_of_position(tmp_path):
     with Ledger(tmp_path / "l", BATCHES, WIDTH) as ledger:
         fill(ledger, [2, 0, 1])
-        assert ledger.gathered().tolist() == vectors_of(range(5)).tolist()
+        assert everything(ledger) == vectors_of(range(5)).tolist()
 
 
 def test_a_reopened_ledger_knows_what_is_done_and_what_failed(tmp_path):
@@ -34,7 +40,7 @@ def test_a_reopened_ledger_knows_what_is_done_and_what_failed(tmp_path):
         assert ledger.done == {0}
         assert ledger.reasons == {1: "undecodable:damaged"}
         fill(ledger, [1, 2])
-        assert ledger.gathered().tolist() == vectors_of(range(5)).tolist()
+        assert everything(ledger) == vectors_of(range(5)).tolist()
 
 
 @pytest.mark.parametrize("kept", range(0, 60, 7))
@@ -91,6 +97,28 @@ def test_a_damaged_plan_begins_anew(tmp_path):
         assert ledger.done == set()
 
 
+def test_a_disk_that_takes_parts_gets_all_of_it(tmp_path, monkeypatch):
+    pwrite = ledger_module.os.pwrite
+    monkeypatch.setattr(ledger_module.os, "pwrite", lambda f, raw, at: pwrite(f, raw[:5], at))
+    with Ledger(tmp_path / "l", BATCHES, WIDTH) as ledger:
+        fill(ledger)
+        assert everything(ledger) == vectors_of(range(5)).tolist()
+
+
+def test_a_full_disk_leaves_the_batch_undone(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with Ledger(tmp_path / "l", BATCHES, WIDTH) as ledger:
+        fill(ledger, [0])
+        with monkeypatch.context() as patched:
+            patched.setattr(ledger_module.os, "pwrite", full)
+            with pytest.raises(OSError, match="No space"):
+                fill(ledger, [1])
+    with Ledger(tmp_path / "l", BATCHES, WIDTH) as ledger:
+        assert ledger.done == {0}
+
+
 def test_threads_may_keep_batches_at_once(tmp_path):
     batches = [np.arange(4 * n, 4 * n + 4) for n in range(40)]
     with Ledger(tmp_path / "l", batches, WIDTH) as ledger:
@@ -102,6 +130,6 @@ def test_threads_may_keep_batches_at_once(tmp_path):
             thread.start()
         for thread in threads:
             thread.join()
-        assert ledger.gathered().tolist() == vectors_of(range(160)).tolist()
+        assert everything(ledger) == vectors_of(range(160)).tolist()
     lines = (tmp_path / "l" / JOURNAL).read_text().splitlines()
     assert sorted(json.loads(line)["batch"] for line in lines) == [*range(40)]

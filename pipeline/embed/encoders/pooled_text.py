@@ -34,6 +34,11 @@ def load_pooled_text(
         )
     except Exception as error:  # transformers and safetensors raise kinds of their own
         raise ConfigError(f"transformers cannot load the text model {folder}: {error}") from error
+    if not hasattr(model.config, "hidden_size"):
+        raise ConfigError(
+            f"{folder} is a {model.config.model_type} model, not a text encoder; "
+            f"embed.text.model wants one with a hidden size, such as BERT, MPNet or E5"
+        )
     model = getattr(model, "encoder", model) if model.config.is_encoder_decoder else model
     return PooledText(tokenizer, model.eval().to(placement.device), pooling, max_tokens)
 
