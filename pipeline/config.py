@@ -189,9 +189,9 @@ class TrainConfig(Section):
     """At most this many passes over the positives."""
     batch_size: int = Field(2048, ge=1)
     """Positives per step; changes results."""
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(5e-3, gt=0)
     """Peak rate of AdamW."""
-    weight_decay: float = Field(1e-4, ge=0)
+    weight_decay: float = Field(5e-3, ge=0)
     """L2 penalty on the embeddings of a batch (LightGCN's), or AdamW's decay elsewhere."""
     schedule: Literal["constant", "cosine", "plateau"] = "constant"
     """Of the learning rate after warm-up."""
@@ -225,7 +225,9 @@ class TrainConfig(Section):
     """Divisor of the spectrum shift."""
     init_std: float = Field(1e-4, gt=0)
     """Standard deviation of new id embeddings."""
-    gate_rate: float = Field(0.1, ge=0)
+    attend_users: bool = False
+    """Whether user-item edges learn attention too, not only item-item edges (gat)."""
+    gate_rate: float = Field(0.02, ge=0)
     """Learning rate of attention gates and relation shares against the others'."""
     draw: Literal["interactions", "users"] = "interactions"
     """An epoch visits each interaction once, or draws users uniformly and an item of each."""

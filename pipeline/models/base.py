@@ -86,6 +86,8 @@ class Options:
     """Attention gates per relation; 0 leaves attention out."""
     dropout: float = 0.0
     """On the content part of an item's input."""
+    attend_users: bool = False
+    """Whether user-item edges learn gates and a share too, and not only item-item edges."""
     edge_dropout: float = 0.0
     """Share of user-item edges left out of a step."""
     modality_dropout: float = 0.0

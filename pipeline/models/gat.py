@@ -6,6 +6,10 @@ id embedding. Vectors then travel over user-item edges and any number of item-it
 and whose shares are a learned softmax. Nothing is multiplied or bent between layers, and the
 result is the mean over layers, as in LightGCN (He et al., 2020).
 
+User-item edges keep their normalised weight unless ``attend_users`` is set: they are the very
+positives of training, and a gate on them learns to let each positive through rather than what to
+recommend (measured on Amazon Baby: validation Recall@20 .0942 with, .0978 without any gate).
+
 With gates at zero it is the joint-graph propagation of SSC (KDD 2025, arXiv 2502.08071): one graph
 of user-item and item-item edges, symmetrically normalised together, with a shifted spectrum. What
 is changed: gates, learned relation shares, and inputs made from content, so that an item without
@@ -53,10 +57,9 @@ class Gat(Recommender):
         self.options = options
         chosen = options.relation_weights
         self.relations = {n: inputs.relations[n] for n in sorted(inputs.relations) if chosen.get(n)}
-        names = [USER_ITEM, *self.relations]
-        initial = torch.tensor(
-            [1.0, *(chosen[n] for n in self.relations)], device=inputs.hot.device
-        )
+        self.attended = [*([USER_ITEM] if options.attend_users else []), *self.relations]
+        weights = [1.0 if n == USER_ITEM else chosen[n] for n in self.attended]
+        initial = torch.tensor(weights, device=inputs.hot.device)
         self.hot_rows = inputs.hot.nonzero().squeeze(1)
         with seeded(seed):
             self.users = nn.Parameter(options.init_std * torch.randn(inputs.users, options.width))
@@ -64,7 +67,7 @@ class Gat(Recommender):
             self.items = nn.Parameter(options.init_std * drawn)
             self.fusion = Fusion(inputs.vectors, inputs.present, options)
             self.gates = nn.ModuleDict(
-                {n: EdgeGates(options.width, options.heads) for n in names if options.heads}
+                {n: EdgeGates(options.width, options.heads) for n in self.attended if options.heads}
             )
         self.relation_logits = nn.Parameter(initial.log())
         self.initial_shares = torch.softmax(initial.log(), dim=0)
@@ -119,8 +122,9 @@ class Gat(Recommender):
         Shapes:
             users: (U, D) and items: (N, D), the inputs of the first layer.
         """
-        scale = self.relation_scale()
-        weights = {n: scale[at] * prior for at, (n, prior) in enumerate(self.priors.items())}
+        weights = dict(self.priors)
+        for name, scale in self.relation_scale().items():
+            weights[name] = weights[name] * scale
         if not self.options.heads:
             return weights
         ends = {USER_ITEM: (direction(users), direction(items))}
@@ -132,9 +136,10 @@ class Gat(Recommender):
     def _edges(self, name: str) -> Edges:
         return self.inputs.user_item if name == USER_ITEM else self.relations[name].edges
 
-    def relation_scale(self) -> Tensor:
-        """Return each relation's learned share over its initial share; 1 for a new model."""
-        return torch.softmax(self.relation_logits, dim=0) / self.initial_shares
+    def relation_scale(self) -> dict[str, Tensor]:
+        """Return each learned relation's share over its initial share; 1 for a new model."""
+        scale = torch.softmax(self.relation_logits, dim=0) / self.initial_shares
+        return dict(zip(self.attended, scale, strict=True))
 
     def _step(self, weights: dict[str, Tensor]) -> Step:
         edges, shift, scale = self.inputs.user_item, self.options.shift, self.options.scale
@@ -165,7 +170,7 @@ class Gat(Recommender):
             {
                 "user_vectors": only_known_users(users, self.inputs),
                 "item_vectors": items,
-                "fold_in": self.relation_scale()[0] * added,
+                "fold_in": self.relation_scale().get(USER_ITEM, 1.0) * added,
             }
         )
 
@@ -173,7 +178,7 @@ class Gat(Recommender):
     def learned(self) -> dict[str, float]:
         """Return relation shares, mean attention strengths and mean modality gates."""
         shares = torch.softmax(self.relation_logits, dim=0).tolist()
-        found = {f"share/{n}": s for n, s in zip(self.priors, shares, strict=True)}
+        found = {f"share/{n}": s for n, s in zip(self.attended, shares, strict=True)}
         for name, gates in self.gates.items():
             assert isinstance(gates, EdgeGates)
             found[f"attention/{name}"] = float(gates.bounded_strength().abs().mean())

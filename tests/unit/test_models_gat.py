@@ -164,7 +164,15 @@ def test_an_item_with_neither_is_at_zero():
 def test_a_relation_of_weight_zero_is_left_out():
     model = gat(relation_weights={"text": 0.9, "image": 0.0})
     assert [*model.relations] == ["text"]
-    assert model.learned()["share/user_item"] == pytest.approx(1 / 1.9)
+    assert model.learned()["share/text"] == 1
+
+
+def test_user_item_edges_learn_only_where_asked():
+    without, attending = gat().learned(), gat(attend_users=True).learned()
+    assert "share/user_item" not in without
+    assert "attention/user_item" not in without
+    assert attending["share/user_item"] == pytest.approx(1 / 2.0)
+    assert attending["attention/user_item"] == 0
 
 
 def test_a_warm_item_folds_in_with_the_median_degree():
