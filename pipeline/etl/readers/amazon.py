@@ -47,6 +47,7 @@ METADATA = _Kind("metadata", "data.items", ITEM_KEYS, never=REVIEWS.fields)
 
 _LOOKED_AT = 50
 _ALT = re.compile(r"""\balt=["']([^"']*)["']""")
+_BY = re.compile(r"^\s*by\s*\n\s*")
 _SCRIPT_TITLE = "getTime"
 """Titles of 2018 that hold a page's script instead of a name hold this word."""
 
@@ -152,7 +153,7 @@ def _item_2014_2018(record: Fields) -> tuple[Any, ...]:
         get("asin"),
         values.text(get("title")),
         _joined(get("description"), get("feature")),
-        values.text(get("brand")),
+        _brand(get("brand")),
         values.names(values.strings([get("categories"), get("category")]))
         or values.names([_main_category(get("main_cat"))]),
         get("price"),
@@ -166,6 +167,11 @@ def _main_category(written: Any) -> str:  # noqa: ANN401 - JSON is any value
         return ""
     alt = _ALT.search(written) if "<img" in written else None
     return alt.group(1) if alt else written
+
+
+def _brand(written: Any) -> str | None:  # noqa: ANN401 - JSON is any value
+    """Return a brand without the ``by`` and line break of the page it was taken from."""
+    return values.text(_BY.sub("", written) if type(written) is str else written)
 
 
 def _item_2023(record: Fields) -> tuple[Any, ...]:

@@ -90,15 +90,13 @@ def gather(
         if len(rows.lines) + len(rows.rejects) >= BATCH_RECORDS:
             yield _batch(tap, schema, rows, told)
             rows, told, any_record = _Rows(), tap.bytes_read, True
-    rows.rejects.extend(tap.faults)
-    if not (any_record or rows.count()):
+    if not (any_record or rows.count() or tap.faults):
         raise DataError(f"{tap.name} holds no records; is it the right file?")
-    tap.faults.clear()
     yield _batch(tap, schema, rows, told)
 
 
 def _batch(tap: Tap, schema: pa.Schema, rows: _Rows, told: int) -> Batch:
-    rows.rejects.extend(tap.faults)
+    rows.rejects = sorted([*rows.rejects, *tap.faults], key=lambda reject: reject.line)
     tap.faults.clear()
     filled = _table(schema, tap.name, rows)
     return Batch(
