@@ -4,11 +4,13 @@ The map:
     flow.py        the stages in order and what each needs: read this first
     execute.py     runs steps in their own processes, side by side
     job.py         what a stage is given
-    cli.py         the command line
+    cli/           the command line
+    gallery.py     strips of pictures, for notebooks
     config.py      one frozen model per stage
 
-    schema.py ids.py arrays.py errors.py files.py hashing.py artifacts.py promises.py
-    registry.py nearest.py scoring.py         the floor: imported by every stage and the service
+    schema.py ids.py arrays.py errors.py files.py hashing.py artifacts.py registry.py nearest.py
+    scoring.py interactions.py places.py promotion.py promises/
+                   the floor: imported by every stage and the service
 
     etl/ embed/ graph/ train/ evaluate/ index/   the stages: none imports another
     models/        tensors in, tensors out

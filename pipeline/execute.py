@@ -14,7 +14,8 @@ import shutil
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing.connection import Connection
@@ -29,6 +30,7 @@ from pipeline.job import Job
 from pipeline.measure.progress import Event, Forward, Listener
 from pipeline.schema import KINDS
 
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _PACKAGES = ("torch", "transformers", "faiss-cpu", "numpy", "scipy", "pyarrow", "duckdb")
 
 
@@ -171,7 +173,8 @@ class Processes:
         child = self._context.Process(
             target=_child, args=(order, there), name=f"plotpointe-{order.step.name}"
         )
-        child.start()
+        with _thread_limit(order.threads):
+            child.start()
         there.close()
         self._children[here] = (order, child)
 
@@ -231,7 +234,6 @@ def _child(order: Order, pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
     _end_with_parent()
-    _limit_threads(order.threads)
     try:
         pipe.send(carry_out(order, Forward(pipe.send)))
     except PlotpointeError as error:
@@ -265,9 +267,18 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _limit_threads(threads: int) -> None:
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = str(threads)
+@contextmanager
+def _thread_limit(threads: int) -> Iterator[None]:
+    """Let a child started inside see the limit before its first import reads it."""
+    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 Told = Callable[[Step, Artifact, bool], None]

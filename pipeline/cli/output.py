@@ -1,12 +1,15 @@
 """What the verbs print: tables for people, JSON for programs, complaints for standard error."""
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+
+_PIPE_COLUMNS = 160
 
 
 def complain(text: str) -> None:
@@ -19,9 +22,14 @@ def remark(text: str) -> None:
     Console(stderr=True, soft_wrap=True).print(text, markup=False)
 
 
+def _out() -> Console:
+    """Return standard output; a pipe gets long lines, for grep, where a terminal folds."""
+    return Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS)
+
+
 def say(text: str) -> None:
     """Write a line of data to standard output."""
-    Console(soft_wrap=True).print(text, markup=False, highlight=False)
+    _out().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401 - JSON is any value
@@ -38,7 +46,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
         table.add_column(column, justify="right" if numbers else "left", overflow="fold")
     for row in filled:
         table.add_row(*row)
-    Console().print(table, markup=False)
+    _out().print(table, markup=False)
 
 
 def _is_number(text: str) -> bool:

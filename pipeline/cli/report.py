@@ -1,5 +1,7 @@
 """What a finished run shows: data quality, metrics beside the baselines, sample recommendations."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from pipeline.artifacts import Artifact, Store
@@ -9,13 +11,21 @@ from pipeline.cli.output import print_table, say
 SAMPLE_USERS = 3
 
 
-def print_report(report: Artifact, tables: Artifact | None) -> None:
-    """Print the quality of the data, the table of metrics, and the verdicts."""
-    from pipeline.etl.quality import summary_rows
+def print_findings(made: Mapping[str, Artifact]) -> None:
+    """Print the quality of the data and of the recommendations, whichever was made."""
+    if "etl" in made:
+        from pipeline.etl.quality import summary_rows
+
+        quality = made["etl"].json("quality.json")
+        print_table("data", ("what", "found"), summary_rows(quality))
+    if "evaluate" in made:
+        print_metrics(made["evaluate"])
+
+
+def print_metrics(report: Artifact) -> None:
+    """Print the table of metrics beside the baselines, and the verdicts."""
     from pipeline.evaluate.summary import summary
 
-    if tables is not None:
-        print_table("data", ("what", "found"), summary_rows(tables.json("quality.json")))
     table = summary(report)
     print_table("quality of recommendations", table.header, table.rows)
     say(table.protocol)

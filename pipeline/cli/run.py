@@ -47,8 +47,8 @@ def run(
         return
     made = make(steps, resolved, place, force=force)
     _print_made(steps, made, as_json)
-    if "report" in {s.kind for s in steps} and not as_json:
-        report.print_report(made["evaluate"], made["etl"] if "etl" in made else None)
+    if not as_json:
+        report.print_findings(made)
 
 
 def _verb_of(stage: str) -> Callable[..., None]:
@@ -131,7 +131,7 @@ def demo(store: StoreOption = DEFAULT_STORE, overrides: SetOption = None) -> Non
     steps = flow.plan(config, place)
     made = make(steps, config, place)
     _print_made(steps, made, as_json=False)
-    report.print_report(made["evaluate"], made["etl"])
+    report.print_findings(made)
     report.print_samples(place, made["index"])
     say(f"\nServe it:  plotpointe serve --store {store}     then open http://127.0.0.1:8000/")
 
