@@ -1,7 +1,7 @@
 """Ours beside each baseline, paired by user: difference, interval, corrected p, a verdict."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ from pipeline.evaluate.statistics import Draws, Interval, holm, intervals, sign_
 COMPARED = ("recall", "ndcg")
 """Metrics that are compared, at every k; each one more makes all of them harder to show."""
 ALPHA = 0.05
+_DRAWS_BELOW = 20
+"""The smallest adjusted p that can be found is this many times below ``ALPHA``."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def compare(measured: Measured, main: str, draws: Draws) -> list[Comparison]:
     if not pairs:
         return []
     differences = np.stack([difference for _, _, difference, _ in pairs], axis=1)
-    p_values = sign_flip_p(differences, draws)
+    p_values = sign_flip_p(differences, _enough(draws, len(pairs)))
     found = zip(pairs, intervals(differences, draws), p_values, holm(p_values), strict=True)
     return [
         Comparison(
@@ -67,6 +69,11 @@ def compare(measured: Measured, main: str, draws: Draws) -> list[Comparison]:
         )
         for (model, metric, _, base), interval, p, adjusted in found
     ]
+
+
+def _enough(draws: Draws, family: int) -> Draws:
+    """Return draws so many that Holm's smallest p over the family is well below ``ALPHA``."""
+    return replace(draws, resamples=max(draws.resamples, round(_DRAWS_BELOW * family / ALPHA)))
 
 
 def as_json(comparisons: list[Comparison], cards: Mapping[str, Card]) -> list[dict[str, Any]]:

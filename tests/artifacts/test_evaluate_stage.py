@@ -188,6 +188,13 @@ class TestComparisons:
         assert recall["verdict"].startswith("model beats popularity on recall@10")
         assert recall["p_holm"] < 0.05 and recall["difference"]["low"] > 0
 
+    def test_few_resamples_still_allow_a_verdict(self, made):
+        """With 100 draws alone Holm's smallest p over 8 comparisons would be 8 / 101."""
+        store, _, inputs, _ = made
+        few = CONFIG.model_copy(update={"resamples": 100})
+        found = evaluate(store, inputs, few, fingerprint="few").json("comparisons.json")
+        assert min(c["p_holm"] for c in found) < 0.01
+
     def test_a_model_against_itself_shows_no_difference(self, tmp_path):
         store, world = Store(tmp_path), worlds.planted()
         inputs = {
