@@ -75,5 +75,8 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """Return the table, or only the named columns."""
-    return pq.read_table(path, columns=columns)
+    """Return the table, or only the named columns, in that order."""
+    # Not ``pq.read_table``: it loads pyarrow's data sets, which load pandas.
+    with pq.ParquetFile(path) as file:
+        table = file.read(columns)
+    return table if columns is None else table.select(columns)
