@@ -6,7 +6,6 @@ python docs/generate.py          writes the pages; a test compares them with the
 from pathlib import Path
 from typing import Any
 
-import click
 import typer
 
 from pipeline.cli import app
@@ -96,7 +95,7 @@ def _commands(group: Any, prefix: str) -> list[tuple[str, Any]]:
     return found
 
 
-def _parameter(parameter: click.Parameter) -> str:
+def _parameter(parameter: Any) -> str:
     is_option = parameter.param_type_name == "option"
     name = ", ".join(parameter.opts) if is_option else (parameter.name or "").upper()
     default = parameter.default
