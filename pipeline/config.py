@@ -205,7 +205,7 @@ class TrainConfig(Section):
     """Chance that a present modality is hidden from the fusion in a step."""
     id_dropout: float = Field(0.1, ge=0, lt=1)
     """Chance that an item's id embedding is hidden, so that content alone must serve."""
-    select_metric: str = "recall@20"
+    select_metric: str = Field("recall@20", pattern=r"^[a-z]+@[1-9][0-9]*$")
     """Validation metric that picks the checkpoint."""
     evaluate_every: int = Field(1, ge=1)
     """Epochs between validations."""

@@ -100,7 +100,7 @@ def principal_directions(vectors: Tensor, width: int) -> Tensor | None:
     basis = torch.linalg.eigh(vectors.T @ vectors).eigenvectors[:, -width:].flip(1)
     largest = basis.gather(0, basis.abs().argmax(dim=0, keepdim=True))
     signed: Tensor = basis * largest.sign()
-    return signed
+    return signed.contiguous()
 
 
 def _mlp(from_width: int, to_width: int) -> nn.Module:
