@@ -1,4 +1,5 @@
-"""Write docs/reference from the code: configuration, artifacts, command line.
+"""Write docs/reference from the code: configuration, artifacts, command line,
+HTTP.
 
 python docs/generate.py          writes the pages; a test compares them with the code.
 """
@@ -9,8 +10,10 @@ from typing import Any
 import typer
 
 from pipeline.cli import app
-from pipeline.config import Config, Section
+from pipeline.config import Config
 from pipeline.schema import KINDS
+from serving import reference
+from pipeline.sections import Section
 
 REFERENCE = Path(__file__).parent / "reference"
 NOTICE = "<!-- written by docs/generate.py; edit the code instead -->\n\n"
@@ -104,7 +107,17 @@ def _parameter(parameter: Any) -> str:
     return f"| `{name}` | {shown} | {meaning} |"
 
 
-PAGES = {"configuration.md": configuration, "artifacts.md": artifacts, "cli.md": command_line}
+def http() -> str:
+    """Return the page of the HTTP interface."""
+    return NOTICE + reference.page()
+
+
+PAGES = {
+    "artifacts.md": artifacts,
+    "cli.md": command_line,
+    "configuration.md": configuration,
+    "http.md": http,
+}
 
 if __name__ == "__main__":
     REFERENCE.mkdir(exist_ok=True)

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import Artifact, Store
-from pipeline.config import Config, Section
+from pipeline.config import Config
 from pipeline.errors import DataError
 from pipeline.hashing import ContentHashes, fingerprint
+from pipeline.sections import Section
 
 RawInput = Callable[[Config], dict[str, Any]]
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pipeline.artifacts import Artifact
-from pipeline.config import DataConfig, RuntimeConfig, Section
+from pipeline.config import DataConfig, RuntimeConfig
 from pipeline.measure import Task
+from pipeline.sections import Section
 
 S = TypeVar("S", bound=Section)
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.config import Section, read_yaml, validated
+from pipeline.sections import Section, read_yaml, validated
 
 PREFIX = "PLOTPOINTE_"
 
