@@ -1,5 +1,4 @@
-"""Write docs/reference from the code: configuration, artifacts, command line,
-HTTP.
+"""Write docs/reference from the code: configuration, artifacts, verbs, HTTP.
 
 python docs/generate.py          writes the pages; a test compares them with the code.
 """
@@ -12,8 +11,8 @@ import typer
 from pipeline.cli import app
 from pipeline.config import Config
 from pipeline.schema import KINDS
-from serving import reference
 from pipeline.sections import Section
+from serving import reference
 
 REFERENCE = Path(__file__).parent / "reference"
 NOTICE = "<!-- written by docs/generate.py; edit the code instead -->\n\n"

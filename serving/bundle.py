@@ -12,7 +12,7 @@ from pipeline.arrays import Flags, Floats, Rows
 from pipeline.artifacts import Artifact, Store
 from pipeline.errors import ArtifactError
 from pipeline.ids import IdMap
-from pipeline.nearest import recall_at_k, top_k_faiss
+from pipeline.nearest import recall_by_score, top_k_faiss
 from serving.catalogue import Catalogue, ids_of
 from serving.messages import Tier
 from serving.reasons import TOGETHER
@@ -134,6 +134,12 @@ class Bundle:
         return np.bincount(self.seen.indices, minlength=len(self.catalogue))
 
     @cached_property
+    def by_popularity(self) -> Rows:
+        """Return the popular items by how many users have each, ties as ``popular`` has them."""
+        order = np.argsort(-self.takers[self.popular], kind="stable")
+        return self.popular[order]
+
+    @cached_property
     def lengths(self) -> Floats:
         """Return the length of each item vector: (N,)."""
         lengths: Floats = np.sqrt(np.einsum("nd,nd->n", self.item_vectors, self.item_vectors))
@@ -161,8 +167,15 @@ class Bundle:
         floor = float(self.audit["recall_floor"])
         if not len(queries):
             return SelfCheck(0, 0.0, floor)
-        found, _ = top_k_faiss(self.index, queries, self.canary_top.shape[1])
-        return SelfCheck(len(queries), recall_at_k(found, self.canary_top), floor)
+        rows, _ = top_k_faiss(self.index, queries, self.canary_top.shape[1])
+        # Scored afresh: an index of other vectors would grade itself by its own scores.
+        found = np.where(rows < 0, -np.inf, self._scores(queries, rows))
+        recall = recall_by_score(found, self._scores(queries, self.canary_top))
+        return SelfCheck(len(queries), recall, floor)
+
+    def _scores(self, queries: Floats, rows: Rows) -> Floats:
+        scores: Floats = np.einsum("bd,bkd->bk", queries, self.item_vectors[rows])
+        return scores
 
 
 def _read_index(artifact: Artifact) -> Any:  # noqa: ANN401 - faiss has no types
@@ -194,7 +207,10 @@ def check(bundle: Bundle) -> None:
         "hot.npy": (bundle.hot.shape, (items,)),
         "seen.npz": (bundle.seen.shape, (users, items)),
         "items.faiss": ((bundle.index.ntotal, width), (items, width)),
-        "canary_top.npy": (bundle.canary_top.shape[:1], bundle.canary_users.shape),
+        "canary_top.npy": (
+            bundle.canary_top.shape,
+            (len(bundle.canary_users), bundle.audit.get("k")),
+        ),
         **{f"graph {m}": (graph.shape, (items, items)) for m, graph in bundle.graphs.items()},
     }
     for name, (found, wanted) in shapes.items():
@@ -202,6 +218,7 @@ def check(bundle: Bundle) -> None:
             raise _unfit(bundle.artifact, f"{name} has shape {tuple(found)}, wanted {wanted}")
     _check_rows(bundle.artifact, "popular.npy", bundle.popular, items)
     _check_rows(bundle.artifact, "canary_users.npy", bundle.canary_users, users)
+    _check_rows(bundle.artifact, "canary_top.npy", bundle.canary_top, items)
     if not np.isfinite(bundle.lengths).all():
         raise _unfit(bundle.artifact, "item_vectors.npy holds values that are not finite")
     if "recall_floor" not in bundle.audit:
@@ -209,7 +226,7 @@ def check(bundle: Bundle) -> None:
 
 
 def _check_rows(artifact: Artifact, name: str, rows: Rows, limit: int) -> None:
-    if len(rows) and not (rows.min() >= 0 and rows.max() < limit):
+    if rows.size and not (rows.min() >= 0 and rows.max() < limit):
         raise _unfit(artifact, f"{name} names rows outside 0..{limit - 1}")
 
 

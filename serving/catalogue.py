@@ -58,7 +58,7 @@ class Catalogue:
         """Return the items of the given rows, in their order."""
         if not len(rows):
             return []
-        return [_item(record) for record in self.table.take(pa.array(rows)).to_pylist()]
+        return [_item(record) for record in self.table.take(_indices(rows)).to_pylist()]
 
     def item(self, row: int) -> Item:
         """Return one item."""
@@ -75,7 +75,9 @@ class Catalogue:
             return np.arange(len(self))
         titled = pc.match_substring(self.table[TITLE], query, ignore_case=True)
         keyed = pc.starts_with(self.table[KEY], query)
-        return np.flatnonzero(pc.or_kleene(pc.fill_null(titled, False), keyed).to_numpy())
+        # Not ``to_numpy``, which would load pandas.
+        found = np.from_dlpack(pc.indices_nonzero(pc.or_kleene(titled, keyed)))
+        return np.asarray(found, dtype=np.int64)
 
     @cached_property
     def _descriptions(self) -> pa.ChunkedArray:
@@ -85,6 +87,12 @@ class Catalogue:
 def ids_of(table: pa.Table) -> IdMap:
     """Return the id map of a table's key column."""
     return IdMap(np.asarray(table[KEY].to_pylist(), dtype=np.str_))
+
+
+def _indices(rows: Rows) -> pa.Array:
+    """Return rows as Arrow indices; ``pa.array`` would load pandas to look at them."""
+    whole = np.ascontiguousarray(rows, dtype=np.int64)
+    return pa.Array.from_buffers(pa.int64(), len(whole), [None, pa.py_buffer(whole)])
 
 
 def _item(record: dict[str, Any]) -> Item:

@@ -145,7 +145,7 @@ class Recommender:
         ]
 
     def _popular(self, asker: Asker) -> Ranked:
-        head = self.bundle.popular[: asker.wanted + len(asker.excluded)]
+        head = self.bundle.by_popularity[: asker.wanted + len(asker.excluded)]
         rows = head[~np.isin(head, asker.excluded)][: asker.wanted]
         return rows, self.bundle.takers[rows].astype(np.float32)
 
@@ -204,7 +204,8 @@ class Recommender:
         if not lengths[row]:
             return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
         products = vectors @ (vectors[row] / lengths[row])
-        cosines = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+        nowhere = np.full_like(products, -np.inf)
+        cosines = np.divide(products, lengths, out=nowhere, where=lengths > 0)
         cosines[row] = -np.inf
         order = np.argsort(-cosines, kind="stable")[:k]
         order = order[np.isfinite(cosines[order])]
