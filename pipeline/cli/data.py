@@ -1,12 +1,15 @@
 """The verbs about raw data: init looks at somebody's own files, data make writes raw ones."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline.cli.output import print_table, remark
-from pipeline.errors import ConfigError
+from pipeline.cli.output import print_table, remark, say
+from pipeline.errors import ConfigError, suggest
+
+_SHAPES = {"amazon-2014": 2014, "amazon-2018": 2018, "amazon-2023": 2023}
 
 data = typer.Typer(help="Raw data of known shapes.", no_args_is_help=True)
 
@@ -14,6 +17,7 @@ data = typer.Typer(help="Raw data of known shapes.", no_args_is_help=True)
 def add_to(app: typer.Typer) -> None:
     """Add these verbs to the application."""
     app.command("init")(init)
+    data.command("make")(make)
     app.add_typer(data, name="data")
 
 
@@ -38,3 +42,26 @@ def init(
     for doubt in found.doubts:
         remark(f"please check: {doubt}")
     remark(f"wrote {out}; review it, then: plotpointe run {out}")
+
+
+def make(
+    like: Annotated[str, typer.Option(help="amazon-2014, amazon-2018 or amazon-2023.")],
+    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    scale: Annotated[float, typer.Option(min=0.01, help="Times 2,000 users, 5,000 items.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
+    bad_share: Annotated[float, typer.Option(min=0, max=1, help="Share of bad lines.")] = 0.0,
+) -> None:
+    """Write raw files of an exact public shape, planted tastes and oddities in them."""
+    from pipeline.etl.generate import AmazonSpec, make_amazon
+
+    if like not in _SHAPES:
+        raise ConfigError(f"no shape {like!r}{suggest(like, [*_SHAPES])}; known: {[*_SHAPES]}")
+    usual = AmazonSpec(_SHAPES[like], seed=seed, bad_share=bad_share)
+    sized = replace(
+        usual,
+        users=int(usual.users * scale),
+        items=int(usual.items * scale),
+        interactions=int(usual.interactions * scale),
+    )
+    for what, path in make_amazon(out, sized).items():
+        say(f"{what}: {path}")
