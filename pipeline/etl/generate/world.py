@@ -11,7 +11,7 @@ TASTE = 0.8
 """Chance that an interaction is of one of the user's two preferred kinds."""
 
 _FIRST = 0.65
-_EXPONENT = 0.9
+_EXPONENT = 1.0
 _ROUNDS = 60
 _UNIFORM_AFTER = 20
 _DELIGHTED = np.cumsum([0.03, 0.04, 0.08, 0.25, 0.60])
@@ -70,7 +70,7 @@ class _Shelf:
         counts = np.bincount(kind[hot], minlength=len(KINDS))
         self.start = np.concatenate([[0], np.cumsum(counts)])
         rank = np.arange(len(hot)) - np.repeat(self.start[:-1], counts)
-        self.weight = np.concatenate([[0.0], np.cumsum(1.0 / (rank + 3.0) ** _EXPONENT)])
+        self.weight = np.concatenate([[0.0], np.cumsum(1.0 / (rank + 2.0) ** _EXPONENT)])
 
     def draw(self, rng: np.random.Generator, kinds: np.ndarray) -> np.ndarray:
         """Return a hot item of each kind (of any, where a kind has none), popular ones oftener."""

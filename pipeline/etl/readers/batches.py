@@ -28,7 +28,10 @@ class Reject(NamedTuple):
 
 
 class Record(NamedTuple):
-    """One record of a source: its first line, its fields or bytes, and its text as it stood."""
+    """One record of a source: its first line, its fields or bytes, and its text as it stood.
+
+    A ``Rejected`` for payload says that it could not be taken apart.
+    """
 
     line: int
     payload: Any
@@ -83,6 +86,8 @@ def gather(
     rows, told, any_record = _Rows(), 0, False
     for line, payload, text in records:
         try:
+            if isinstance(payload, Rejected):
+                raise payload
             rows.values.append(parse(payload))
             rows.lines.append(line)
         except Rejected as bad:

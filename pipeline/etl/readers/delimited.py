@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import DataError
-from pipeline.etl.readers.batches import Record, Reject, Tap
+from pipeline.etl.readers.batches import Record, Tap
 from pipeline.etl.readers.lines import first_lines, read_lines
+from pipeline.etl.readers.values import Rejected
 from pipeline.etl.records import Reason
 
 LONGEST_RECORD = 200
@@ -81,7 +82,7 @@ def split_line(line: str, dialect: Dialect) -> list[str]:
 
 
 def read_rows(path: Path, dialect: Dialect, tap: Tap, width: int, skip: int) -> Iterator[Record]:
-    """Yield the records that have ``width`` fields; the others become faults of ``tap``.
+    """Yield records; those that are not readable or not ``width`` fields wide as ``Rejected``.
 
     Args:
         path: The file.
@@ -93,8 +94,8 @@ def read_rows(path: Path, dialect: Dialect, tap: Tap, width: int, skip: int) -> 
     for record in _Records(path, dialect, tap):
         if skip:
             skip -= 1
-        elif len(record.payload) != width:
-            tap.faults.append(Reject(record.line, Reason.WRONG_WIDTH, record.text))
+        elif isinstance(record.payload, list) and len(record.payload) != width:
+            yield record._replace(payload=Rejected(Reason.WRONG_WIDTH))
         else:
             yield record
 
@@ -105,33 +106,29 @@ class _Records:
     def __init__(self, path: Path, dialect: Dialect, tap: Tap) -> None:
         self._fresh = read_lines(path, tap)
         self._returned: deque[tuple[int, bytes]] = deque()
-        self._dialect, self._tap = dialect, tap
+        self._dialect = dialect
 
     def __iter__(self) -> Iterator[Record]:
         while (taken := self._next()) is not None:
             number, line = taken
             if line and not line.isspace():
-                record = self._record(number, line)
-                if record is not None:
-                    yield record
+                yield self._record(number, line)
 
     def _next(self) -> tuple[int, bytes] | None:
         return self._returned.popleft() if self._returned else next(self._fresh, None)
 
-    def _record(self, number: int, line: bytes) -> Record | None:
+    def _record(self, number: int, line: bytes) -> Record:
         text = self._decoded(line)
         if text is None:
-            self._fault(number, Reason.BAD_ENCODING, line)
-            return None
+            return _refused(number, Reason.BAD_ENCODING, line)
         try:
             return Record(number, split_line(text, self._dialect), line)
         except csv.Error as error:
             if _OPEN_QUOTE not in str(error):
-                self._fault(number, Reason.NOT_PARSEABLE, line)
-                return None
+                return _refused(number, Reason.NOT_PARSEABLE, line)
         return self._joined(number, line, text)
 
-    def _joined(self, number: int, first: bytes, text: str) -> Record | None:
+    def _joined(self, number: int, first: bytes, text: str) -> Record:
         """Return the record that begins in ``first`` and ends some lines later."""
         followers: list[tuple[int, bytes]] = []
         while len(followers) < LONGEST_RECORD and (taken := self._next()) is not None:
@@ -150,8 +147,7 @@ class _Records:
                 break
             return Record(number, fields, b"\n".join([first, *(line for _, line in followers)]))
         self._returned.extendleft(reversed(followers))
-        self._fault(number, Reason.NOT_PARSEABLE, first)
-        return None
+        return _refused(number, Reason.NOT_PARSEABLE, first)
 
     def _decoded(self, line: bytes) -> str | None:
         try:
@@ -159,5 +155,6 @@ class _Records:
         except UnicodeDecodeError:
             return line.decode(self._dialect.fallback) if self._dialect.fallback else None
 
-    def _fault(self, number: int, reason: str, line: bytes) -> None:
-        self._tap.faults.append(Reject(number, reason, line))
+
+def _refused(number: int, reason: str, line: bytes) -> Record:
+    return Record(number, Rejected(reason), line)

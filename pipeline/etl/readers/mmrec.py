@@ -88,7 +88,7 @@ def _by_row(table: Table, tap: Tap, at: dict[str, int]) -> list[Record]:
     """Return the records ordered by item number; there are as many as items, so they fit."""
 
     def number(record: Record) -> int:
-        written = record.payload[0].strip()
+        written = "" if isinstance(record.payload, Rejected) else str(record.payload[0]).strip()
         return int(written) if written.isdecimal() else -1
 
     return sorted(table.records(tap, [at["key"], at["title"]]), key=number)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import DataError
 from pipeline.etl.readers import delimited
-from pipeline.etl.readers.batches import Record, Reject, Tap
+from pipeline.etl.readers.batches import Record, Tap
 from pipeline.etl.readers.delimited import Dialect
 from pipeline.etl.readers.lines import PARQUET, first_lines, magic, read_lines
 from pipeline.etl.readers.values import Rejected, parse_object
@@ -50,13 +50,15 @@ class Table:
             self.path, self.dialect, tap, len(self.columns), skip=int(self.headed)
         )
         for line, cells, text in rows:
-            yield Record(line, [cells[at] for at in wanted], text)
+            chosen = [cells[at] for at in wanted] if isinstance(cells, list) else cells
+            yield Record(line, chosen, text)
 
     def sample(self, count: int) -> list[list[Any]]:
         """Return the cells of the first good records, to look at."""
         every = [*range(len(self.columns))]
-        records = self.records(Tap(self.path.name), every)
-        return [record.payload for record in islice(records, count)]
+        read = (record.payload for record in self.records(Tap(self.path.name), every))
+        good = (cells for cells in read if not isinstance(cells, Rejected))
+        return [*islice(good, count)]
 
 
 def open_table(path: Path, dialect: Dialect | None = None) -> Table:
@@ -115,7 +117,7 @@ def _json_records(table: Table, tap: Tap, wanted: list[int]) -> Iterator[Record]
         try:
             parsed = parse_object(line)
         except Rejected as bad:
-            tap.faults.append(Reject(number, bad.reason, line))
+            yield Record(number, bad, line)
             continue
         yield Record(number, [parsed.get(name) for name in names], line)
 
