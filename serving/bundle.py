@@ -89,6 +89,7 @@ class Bundle:
         Raises:
             ArtifactError: a file is missing, or the parts do not fit each other.
         """
+        _check_sizes(artifact)
         # Text before image: the later letter happens to be the better reason.
         modalities = sorted(artifact.modalities("_knn.npz"), reverse=True)
         bundle = cls(
@@ -190,6 +191,15 @@ def _read_index(artifact: Artifact) -> Any:  # noqa: ANN401 - faiss has no types
 
 def _float32(array: np.ndarray) -> Floats:
     return array.astype(np.float32, copy=False)
+
+
+def _check_sizes(artifact: Artifact) -> None:
+    """Refuse files that were cut or lost; ``plotpointe verify`` compares every byte."""
+    for name, told in artifact.manifest["files"].items():
+        path = artifact.path / name
+        found = path.stat().st_size if path.is_file() else None
+        if found != told["bytes"]:
+            raise _unfit(artifact, f"{name} has {found} bytes, the manifest says {told['bytes']}")
 
 
 def check(bundle: Bundle) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from pipeline.arrays import Rows
 from pipeline.errors import DataError, suggest
 from pipeline.ids import UNKNOWN
+from pipeline.nearest import top_k_of_scores
 from serving.asker import Asker, look_up
 from serving.bundle import Bundle
 from serving.catalogue import Item
@@ -207,9 +208,9 @@ class Recommender:
         nowhere = np.full_like(products, -np.inf)
         cosines = np.divide(products, lengths, out=nowhere, where=lengths > 0)
         cosines[row] = -np.inf
-        order = np.argsort(-cosines, kind="stable")[:k]
-        order = order[np.isfinite(cosines[order])]
-        return order, cosines[order]
+        rows, scores = top_k_of_scores(cosines[None], k)
+        found = np.isfinite(scores[0])
+        return rows[0][found], scores[0][found]
 
     def _edges(self, relation: str, row: int, k: int) -> Ranked:
         """Return the k heaviest edges of an item."""

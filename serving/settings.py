@@ -32,8 +32,12 @@ class Settings(Section):
     """Least severity that is logged."""
 
 
-def load_settings(path: Path | None, environment: Mapping[str, str]) -> Settings:
-    """Return the settings of a file (None: the defaults) with the environment's on top.
+def load_settings(
+    path: Path | None, environment: Mapping[str, str], chosen: Mapping[str, object] | None = None
+) -> Settings:
+    """Return the settings of a file (None: the defaults) with those of the environment on top.
+
+    ``chosen`` is what the command line gave, and stands over both; None in it chooses nothing.
 
     Raises:
         ConfigError: no such file, an unknown key, or a bad value.
@@ -42,5 +46,6 @@ def load_settings(path: Path | None, environment: Mapping[str, str]) -> Settings
     values = read_yaml(path, known) if path else {}
     named = {name: environment.get(PREFIX + name.upper()) for name in known}
     over = {name: value for name, value in named.items() if value}
+    given = {name: value for name, value in (chosen or {}).items() if value is not None}
     source = ", ".join([str(path or "defaults"), *(PREFIX + name.upper() for name in over)])
-    return validated(Settings, {**values, **over}, source)
+    return validated(Settings, {**values, **over, **given}, source)

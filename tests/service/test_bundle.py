@@ -77,8 +77,21 @@ def test_a_graph_of_another_catalogue_is_refused(tmp_path):
 def test_a_file_that_is_no_index_is_refused(tmp_path):
     store = Store(tmp_path)
     artifact = worlds_bundle.publish(store)
-    (artifact.path / "items.faiss").write_bytes(b"no index")
+    index = artifact.path / "items.faiss"
+    index.write_bytes(b"?" * index.stat().st_size)
     with pytest.raises(ArtifactError, match="not a FAISS index"):
+        Bundle.open(store)
+
+
+@pytest.mark.parametrize("name", ["items.faiss", "item_vectors.npy", "seen.npz", "items.parquet"])
+def test_a_cut_or_lost_file_is_refused(tmp_path, name):
+    store = Store(tmp_path)
+    path = worlds_bundle.publish(store).path / name
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ArtifactError, match=rf"{name} has \d+ bytes, the manifest says"):
+        Bundle.open(store)
+    path.unlink()
+    with pytest.raises(ArtifactError, match=f"{name} has None bytes"):
         Bundle.open(store)
 
 

@@ -32,6 +32,13 @@ def test_an_empty_variable_is_no_choice():
     assert load_settings(None, {"PLOTPOINTE_PORT": "", "HOME": "/"}) == Settings()
 
 
+def test_the_command_line_stands_over_both(tmp_path):
+    loaded = load_settings(None, {"PLOTPOINTE_PORT": "9100"}, {"port": 9200, "host": None})
+    assert (loaded.port, loaded.host) == (9200, "127.0.0.1")
+    with pytest.raises(ConfigError, match="port"):
+        load_settings(None, {}, {"port": 70000})
+
+
 def test_an_unknown_key_names_the_closest(tmp_path):
     file = tmp_path / "service.yaml"
     file.write_text("prt: 9000\n")
