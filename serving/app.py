@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 
 from fastapi import FastAPI
 
-from pipeline import places
+from pipeline import places, promises
 from pipeline.artifacts import Store
 from pipeline.errors import ConfigError
 from serving import pages, routes
@@ -30,12 +30,15 @@ class State(TypedDict):
 
 
 def open_bundle(settings: Settings) -> Bundle:
-    """Return the bundle that the settings name.
+    """Return the bundle that the settings name, its files and promises checked.
 
     Raises:
-        ArtifactError: there is none, or it cannot be served.
+        ArtifactError: there is none, it was altered, or it cannot be served.
     """
-    return Bundle.open(Store(settings.store), settings.bundle)
+    artifact = Store(settings.store).open("bundle", settings.bundle)
+    if settings.verify:
+        promises.verify(artifact)
+    return Bundle.of(artifact)
 
 
 def create_app(settings: Settings, open_bundle: OpenBundle = open_bundle) -> FastAPI:

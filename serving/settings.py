@@ -24,6 +24,8 @@ class Settings(Section):
     """Address to listen on; the default answers this machine alone."""
     port: int = Field(8000, ge=0, le=65535)
     """Port to listen on; 0 lets the system choose."""
+    verify: bool = True
+    """Whether every file is hashed and every promise checked before the port opens."""
     browse: bool = True
     """Whether the dashboard, the list of users and a user's history are shown."""
     max_body_bytes: int = Field(2_000_000, ge=1_000)

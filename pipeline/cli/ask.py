@@ -136,10 +136,7 @@ def serve(
 ) -> None:
     """Answer recommendation requests over HTTP until interrupted."""
     from serving.run import serve as run_service
-
     from serving.settings import load_settings
 
     chosen = {"store": store, "host": host, "port": port, "images": images, "bundle": bundle}
-    given = {name: value for name, value in chosen.items() if value is not None}
-    base = load_settings(settings, os.environ)
-    run_service(base.model_copy(update=given))
+    run_service(load_settings(settings, os.environ, chosen))

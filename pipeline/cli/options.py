@@ -15,7 +15,7 @@ StoreOption = Annotated[
     str, typer.Option("--store", envvar="PLOTPOINTE_STORE", help="Folder of artifacts.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
-KOption = Annotated[int, typer.Option("-k", "--k", min=1, help="Length of the list.")]
+KOption = Annotated[int, typer.Option("-k", "--k", min=1, max=500, help="Length of the list.")]
 BundleOption = Annotated[
     str | None, typer.Option("--bundle", help="Fingerprint; the promoted one if left out.")
 ]
