@@ -46,13 +46,23 @@ class Stage:
 
 def _etl_raw(config: Config) -> dict[str, Any]:
     data = config.data
-    files = [data.interactions, data.items]
+    files: dict[str, Any] = {"interactions": data.interactions, "items": data.items}
     if data.folder:
         _must_exist(data.folder)
-        files += [p for p in sorted(data.folder.iterdir()) if p.is_file()]
+        files["folder"] = {p.name: p for p in data.folder.iterdir() if p.is_file()}
     settings = data.model_dump(mode="json", include={"format", "columns"})
     demo = data.demo.model_dump() if data.format == "demo" else None
-    return {"files": {p.name: p for p in files if p}, "settings": settings, "demo": demo}
+    pictures = _picture_names(data.images)
+    return {"files": files, "settings": settings, "demo": demo, "pictures": pictures}
+
+
+def _picture_names(images: Path | None) -> str | None:
+    """Return a hash of which pictures exist: the tables name them, the embeddings read them."""
+    if images is None:
+        return None
+    _must_exist(images)
+    names = sorted(p.relative_to(images).as_posix() for p in images.rglob("*") if p.is_file())
+    return fingerprint({"names": names})
 
 
 def _embed_raw(config: Config) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def parts(seed: int = 0, width: int = 8, **world_options: Any) -> Parts:
         user_vectors=user_vectors,
         fold_in=item_vectors.copy(),
         hot=takers > 0,
-        popular=np.argsort(-takers, kind="stable")[: int((takers > 0).sum())],
+        popular=np.argsort(-takers, kind="stable"),
         seen=seen,
         graphs={
             "cooccurrence": together,

@@ -47,7 +47,9 @@ def init(
 def make(
     like: Annotated[str, typer.Option(help="amazon-2014, amazon-2018 or amazon-2023.")],
     out: Annotated[Path, typer.Option(help="Folder to write to.")],
-    scale: Annotated[float, typer.Option(min=0.01, help="Times 2,000 users, 5,000 items.")] = 1.0,
+    scale: Annotated[
+        float, typer.Option(help="1 is Electronics: 1.69M reviews, 498K items.")
+    ] = 0.01,
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
     bad_share: Annotated[float, typer.Option(min=0, max=1, help="Share of bad lines.")] = 0.0,
 ) -> None:
@@ -56,12 +58,6 @@ def make(
 
     if like not in _SHAPES:
         raise ConfigError(f"no shape {like!r}{suggest(like, [*_SHAPES])}; known: {[*_SHAPES]}")
-    usual = AmazonSpec(_SHAPES[like], seed=seed, bad_share=bad_share)
-    sized = replace(
-        usual,
-        users=int(usual.users * scale),
-        items=int(usual.items * scale),
-        interactions=int(usual.interactions * scale),
-    )
-    for what, path in make_amazon(out, sized).items():
+    spec = replace(AmazonSpec.scaled(_SHAPES[like], scale, seed), bad_share=bad_share)
+    for what, path in make_amazon(out, spec).items():
         say(f"{what}: {path}")

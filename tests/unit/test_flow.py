@@ -76,6 +76,7 @@ def test_an_option_moves_exactly_what_depends_on_it(raw, override, moved):
         ("log.csv", EVERYTHING),
         ("items.csv", EVERYTHING),
         ("pictures/b.jpg", EVERYTHING - {"etl"}),
+        ("pictures/new.jpg", EVERYTHING),
     ],
 )
 def test_an_edited_raw_file_moves_what_reads_it(raw, file, moved):
