@@ -33,9 +33,10 @@ def main() -> None:
     except PlotpointeError as error:
         complain(str(error))
         raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
-        complain("interrupted; nothing half-written is left, and the same command resumes")
-        raise SystemExit(INTERRUPTED) from None
+    except SystemExit as ended:  # typer turns Ctrl-C into this code and says nothing
+        if ended.code == INTERRUPTED:
+            complain("interrupted; nothing half-written is left, and the same command resumes")
+        raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
