@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.errors import DataError
 from pipeline.etl.database import first_row, pairs, scalar
 from pipeline.etl.records import Reason
-from pipeline.schema import CATEGORIES, ITEMS, KEY
+from pipeline.schema import CATEGORIES, ITEMS, KEY, SPLITS
 
 CHOSEN = frozenset({Reason.DUPLICATE, Reason.BELOW_RATING, Reason.BELOW_CORE})
 """Reasons that follow from the configuration; every other one is a record that was unreadable."""
@@ -178,9 +178,8 @@ def summary_rows(quality: Mapping[str, Any]) -> list[tuple[str, str]]:
     if "counts" in quality:
         rows += _table_rows(quality)
     if "split" in quality:
-        rows += [
-            (f"{name} interactions", _part(p)) for name, p in quality["split"]["parts"].items()
-        ]
+        parts = quality["split"]["parts"]
+        rows += [(f"{name} interactions", _part(parts[name])) for name in SPLITS]
     return rows
 
 
@@ -196,8 +195,8 @@ def _record_rows(quality: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _table_rows(quality: Mapping[str, Any]) -> list[tuple[str, str]]:
     counts, integrity, time = quality["counts"], quality["integrity"], quality["time"]
-    spread = quality["interactions_per_user"]
-    covered = ", ".join(f"{name} {share:.0%}" for name, share in quality["coverage"].items())
+    coverage, spread = quality["coverage"], quality["interactions_per_user"]
+    covered = ", ".join(f"{name} {coverage[name]:.0%}" for name in ITEMS.names if name != KEY)
     stars = ", ".join(f"{value:g}: {n:,}" for value, n in quality["ratings"]["histogram"])
     return [
         *((name, f"{counts[name]:,}") for name in ("users", "items", "interactions")),
@@ -205,8 +204,7 @@ def _table_rows(quality: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("items without metadata", f"{integrity['items_without_metadata']:,}"),
         ("interactions without metadata", f"{integrity['interactions_without_metadata']:,}"),
         ("density", f"{quality['density']:.3%}"),
-        ("interactions of a user", f"{spread['least']} to {spread['most']}, "
-                                   f"median {spread['median']:g}"),
+        ("interactions of a user", "{least} to {most}, median {median}".format_map(spread)),
         ("items with", covered),
         ("ratings", stars or "none"),
         ("time", f"{_day(time['first'])} to {_day(time['last'])}"),

@@ -163,8 +163,8 @@ MAKING: Mapping[str, tuple[str, ...]] = {
 """How a thing is made, by finish."""
 
 BRANDS = (
-    "Norrland", "Halden & Rye", "Maison Belle", "Kestrel", "Oakhurst", "Lumo", "Tern & Vale",
-    "Studio Amsel", "Fieldnote", "Porto Sole", "Hygge Works", "Atelier Noor", "Ironbridge",
-    "Little Comet", "Sable & Finch", "Ostro",
+    "Tern & Vale", "Oakhurst", "Norrland", "Atelier Noor", "Maison Belle", "Little Comet",
+    "Halden & Rye", "Studio Lumo", "Porto Sole", "Kestrel", "Ostro", "Sable & Finch", "Fieldnote",
+    "Amsel", "Hygge Works", "Ironbridge",
 )  # fmt: skip
-"""Makers; each has a finish it prefers (its place, modulo the finishes)."""
+"""Makers; each has a theme it prefers (its place, modulo the themes)."""

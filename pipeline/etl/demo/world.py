@@ -33,20 +33,20 @@ class Taste:
 
 
 TASTES: Mapping[str, Taste] = {
-    "kind": Taste(len(KINDS), 1.6, 4),
-    "theme": Taste(len(THEMES), 1.6, 2),
-    "finish": Taste(len(FINISHES), 0.9, 1),
-    "palette": Taste(PALETTES, 1.6, 2),
-    "pattern": Taste(PATTERNS, 1.1, 2),
-    "circle": Taste(CIRCLES, 1.8, 2),
+    "kind": Taste(len(KINDS), 2.2, 3),
+    "theme": Taste(len(THEMES), 2.6, 2),
+    "finish": Taste(len(FINISHES), 1.0, 1),
+    "palette": Taste(PALETTES, 1.8, 2),
+    "pattern": Taste(PATTERNS, 2.4, 2),
+    "circle": Taste(CIRCLES, 1.2, 2),
 }
 """The planted truth. ``circle`` shows in neither text nor picture."""
 
 POPULARITY = 0.8
 """Spread of the items' log popularity: a heavy tail."""
-NOVELTY, NOVELTY_DAYS = 1.2, 60.0
+NOVELTY, NOVELTY_DAYS = 2.0, 60.0
 """New items are taken more often, and how long that lasts."""
-UNSOLD, NEW = 0.10, 0.4
+UNSOLD, NEW = 0.10, 0.7
 """Shares of items that nobody ever takes, and that appear after the shop opened."""
 NO_PICTURE, NO_TEXT, BARE = 0.04, 0.02, 0.003
 """Shares of items without picture, without text, without both."""
@@ -103,11 +103,11 @@ def plan(demo: DemoConfig) -> World:
 
 
 def _attributes(rng: np.random.Generator, items: int) -> dict[str, Rows]:
-    """Return each attribute's value per item; brands lean to the finish they prefer."""
+    """Return each attribute's value per item; brands lean to the theme they prefer."""
     values = {name: rng.integers(0, taste.values, items) for name, taste in TASTES.items()}
-    at_home = rng.integers(0, len(BRANDS) // len(FINISHES), items) * len(FINISHES)
+    at_home = rng.integers(0, len(BRANDS) // len(THEMES), items) * len(THEMES)
     anywhere = rng.integers(0, len(BRANDS), items)
-    brand = np.where(rng.random(items) < 0.6, at_home + values["finish"], anywhere)
+    brand = np.where(rng.random(items) < 0.6, at_home + values["theme"], anywhere)
     return values | {"brand": brand, "shape": rng.integers(0, SHAPES, items)}
 
 

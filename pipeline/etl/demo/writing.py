@@ -60,7 +60,8 @@ def _listing(
     image = f"{key}.jpg" if world.picture[item] else None
     if not world.text[item]:
         return Listing(key, None, None, None, None, price, image)
-    return Listing(key, title, description, brand, kind.path, price, image)
+    shelves = (*kind.path, f"The {theme.name} collection")
+    return Listing(key, title, description, brand, shelves, price, image)
 
 
 def _choice(rng: np.random.Generator, values: tuple[str, ...]) -> str:
@@ -81,7 +82,7 @@ def _description(
 ) -> str:
     sentences = (
         _choice(rng, MAKING[finish]).format(material=material),
-        _choice(rng, theme.sentences),
+        *(theme.sentences[place] for place in rng.permutation(len(theme.sentences))[:2]),
         _choice(rng, kind.uses),
     )
     return " ".join(sentences)

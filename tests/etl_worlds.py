@@ -4,12 +4,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import duckdb
+import numpy as np
 import pyarrow as pa
 
 from pipeline import files, measure
-from pipeline.config import DataConfig, EtlConfig, RuntimeConfig
+from pipeline.config import DataConfig, EtlConfig, RuntimeConfig, SplitConfig
 from pipeline.etl import stage as etl
 from pipeline.etl.records import RAW_INTERACTIONS, RAW_ITEMS, Batch
+from pipeline.etl.splits import Row, split_query
 from pipeline.job import Job
 from pipeline.schema import REJECTS
 
@@ -90,3 +93,43 @@ def run(folder: Path, data: DataConfig | None = None, *, threads=1, memory="300M
         )  # fmt: skip
         report = etl.run(job)
     return Result(into, report)
+
+
+def split_in_sql(rows: list[Row], config: SplitConfig) -> list[int]:
+    """Return each row's split by the query, in the order of ``rows``."""
+    users = {user: n for n, user in enumerate(dict.fromkeys(r.user for r in rows))}
+    items = {item: n for n, item in enumerate(dict.fromkeys(r.item for r in rows))}
+    columns = {
+        "user_key": [r.user for r in rows], "item_key": [r.item for r in rows],
+        "user": [users[r.user] for r in rows], "item": [items[r.item] for r in rows],
+        "timestamp": pa.array([r.timestamp for r in rows], pa.int64()),
+        "seq": [r.seq for r in rows], "label": pa.array([r.label for r in rows], pa.int8()),
+    }  # fmt: skip
+    with duckdb.connect() as connection:
+        connection.register("given", pa.table(columns))
+        connection.execute("CREATE TABLE cleaned AS FROM given")
+        found = dict(connection.execute(split_query(connection, config)).fetchall())
+    return [found[row.seq] for row in rows]
+
+
+def crowd(n: int):
+    """Batches of n interactions of many users with many items, and of the items' texts."""
+    chance = np.random.default_rng(0)
+    step, users, items = 20_000, n // 8, n // 20
+    for start in range(0, n, step):
+        size = min(step, n - start)
+        columns = {
+            "user": [f"A{u:012d}" for u in (users * chance.random(size) ** 2).astype(int)],
+            "item": [f"B{i:08d}" for i in (items * chance.random(size) ** 3).astype(int)],
+            "rating": chance.integers(1, 6, size).astype(np.float32),
+            "timestamp": chance.integers(10**9, 14 * 10**8, size) // 86_400 * 86_400,
+            "split": pa.nulls(size, pa.int8()), "source": [LOG] * size,
+            "line": np.arange(start, start + size),
+        }  # fmt: skip
+        yield Batch(LOG, size, interactions=pa.table(columns, schema=RAW_INTERACTIONS))
+    for start in range(0, items, step):
+        rows = [
+            (f"B{i:08d}", f"Title {i}", f"words of item {i} " * 50, None, None, None, None, SHOP, i)
+            for i in range(start, min(items, start + step))
+        ]
+        yield Batch(SHOP, len(rows), items=as_table(rows, RAW_ITEMS))
