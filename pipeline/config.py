@@ -82,7 +82,8 @@ class EtlConfig(Section):
     item_core: int = Field(1, ge=1)
     """Every interacted item has at least this many interactions; items with none stay."""
     max_reject_share: float = Field(0.05, ge=0, le=1)
-    """The stage fails above this share of rejected records."""
+    """The stage fails above this share of unreadable records in any one source file; duplicates
+    and what the thresholds reject do not count."""
     split: SplitConfig = SplitConfig()
     """The division into train, validation and test."""
 

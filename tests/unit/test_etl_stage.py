@@ -1,16 +1,19 @@
 """The etl stage: reports, refusals, restarts, and how much memory it takes."""
 
+import errno
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from pipeline import files
 from pipeline.config import DataConfig
 from pipeline.errors import ConfigError, DataError
 from pipeline.etl import clean as cleaning
+from pipeline.etl.database import workspace
 from pipeline.etl.quality import summary_rows
 from pipeline.etl.records import RAW_INTERACTIONS, RAW_ITEMS, Batch
 from pipeline.etl.stage import reader
@@ -170,6 +173,18 @@ def test_too_small_a_memory_limit_says_what_to_raise(monkeypatch, tmp_path):
     raw = Raw(rows, per_batch=20_000)
     with reading(monkeypatch, raw), pytest.raises(DataError, match=r"raise it, or lower"):
         run(tmp_path, memory="1MB")
+
+
+@pytest.mark.parametrize("kind", [duckdb.IOException, OSError])
+def test_a_full_disk_is_told_as_such(tmp_path, kind):
+    with pytest.raises(OSError, match="No space left") as full, workspace(tmp_path, "1GB", 1):
+        raise kind("Could not write file work.duckdb: No space left on device")
+    assert full.value.errno == errno.ENOSPC
+
+
+def test_other_failures_of_the_database_are_not_explained_away(tmp_path):
+    with pytest.raises(duckdb.ParserException), workspace(tmp_path, "1GB", 1) as connection:
+        connection.execute("SELEKT")
 
 
 def test_progress_tells_bytes_and_steps(monkeypatch, tmp_path):
