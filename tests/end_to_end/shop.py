@@ -56,12 +56,17 @@ def contents(store: Path) -> dict[str, dict[str, str]]:
     return found
 
 
+def heed_interrupts() -> None:
+    """Undo a shell that started the tests in the background, where Ctrl-C is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def end_during(kind: str, config: Path, store: Path, how: int) -> subprocess.CompletedProcess[str]:
     """Run the pipeline and end the whole of it as soon as a draft of ``kind`` appears."""
     process = subprocess.Popen(
         command("run", config, "--store", store),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=ENVIRONMENT, start_new_session=True,
+        env=ENVIRONMENT, start_new_session=True, preexec_fn=heed_interrupts,
     )  # fmt: skip
     deadline = time.monotonic() + 200
     while process.poll() is None and time.monotonic() < deadline:

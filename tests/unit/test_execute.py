@@ -18,6 +18,7 @@ from pipeline.errors import DataError, StageFailedError
 from pipeline.flow import Stage, Step
 from pipeline.hashing import fingerprint
 from pipeline.measure.progress import Event, Silent
+from tests.end_to_end.shop import heed_interrupts
 
 CONFIG = Config(name="test", data=DataConfig(format="demo"), seed=7)
 
@@ -189,7 +190,9 @@ def test_a_child_ends_with_its_parent(tmp_path, how):
     store = tmp_path / "s"
     script = tmp_path / "parent.py"
     script.write_text(PARENT.format(root=str(Path.cwd()), store=str(store)))
-    parent = subprocess.Popen([sys.executable, str(script)], stderr=subprocess.DEVNULL)
+    parent = subprocess.Popen(
+        [sys.executable, str(script)], stderr=subprocess.DEVNULL, preexec_fn=heed_interrupts
+    )
     child = int(_read_soon(store / "pid"))
     os.kill(parent.pid, how)
     parent.wait(30)
