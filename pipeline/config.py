@@ -348,6 +348,7 @@ def parse_config(values: Mapping[str, Any], source: str) -> Config:
 
 def _anchored(config: Config, base: Path) -> Config:
     def anchor(path: Path | None) -> Path | None:
+        """Return the path taken from the configuration's folder."""
         return None if path is None else (base / path.expanduser()).resolve()
 
     data = config.data

@@ -261,6 +261,7 @@ def _end_with_parent() -> None:
     parent: Any = multiprocessing.parent_process()
 
     def watch() -> None:
+        """End this process when the parent is gone."""
         multiprocessing.connection.wait([parent.sentinel])
         os._exit(1)
 

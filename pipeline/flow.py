@@ -136,6 +136,7 @@ def plan(config: Config, store: Store) -> list[Step]:
     steps: dict[str, Step] = {}
 
     def add(name: str, stage: Stage, section: Section, more: Mapping[str, Step]) -> Step:
+        """Append a step that waits for its kinds and for ``more``."""
         needs = {kind: by_kind[kind] for kind in stage.needs} | dict(more)
         steps[name] = _step(name, stage, section, needs, config, hashes)
         return steps[name]

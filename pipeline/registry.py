@@ -20,6 +20,7 @@ class Registry(Generic[T]):
         """Return a decorator that files its subject under ``name``."""
 
         def keep(value: T) -> T:
+            """File the value and return it."""
             if name in self._known:
                 raise ConfigError(f"{self._what} {name!r} is registered twice")
             self._known[name] = value

@@ -47,6 +47,7 @@ def create_app(settings: Settings, open_bundle: OpenBundle = open_bundle) -> Fas
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        """Yield the state with the bundle open."""
         service = open_service(settings, open_bundle(settings), metrics)
         log.info(
             "serving", bundle=service.recommender.bundle.fingerprint, ready=service.check.ready
@@ -92,6 +93,7 @@ def _document(app: FastAPI) -> None:
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:
+        """Return the document with every problem answer in it."""
         return document_problems(plain())
 
     app.openapi = openapi  # type: ignore[method-assign]

@@ -67,6 +67,7 @@ class BodyLimit:
         pending = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def replay() -> Message:
+            """Return what was read ahead, then what is still to come."""
             return pending.pop() if pending else await receive()
 
         await self.app(scope, replay, send)
@@ -104,6 +105,7 @@ class Watch:
         started, status = time.perf_counter(), 0
 
         async def watched(message: Message) -> None:
+            """Pass a message on and note its status."""
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]

@@ -59,6 +59,7 @@ def _verb_of(stage: str) -> Callable[..., None]:
         force: Annotated[bool, typer.Option(help="Make it again.")] = False,
         as_json: JsonOption = False,
     ) -> None:
+        """Run the one stage."""
         run(config, overrides, stage, stage, store, force, False, as_json)
 
     return verb
@@ -71,6 +72,7 @@ def make(
     fresh: list[str] = []
 
     def told(step: Step, artifact: Artifact, made_now: bool) -> None:
+        """Say what was made just now."""
         if made_now:
             fresh.append(step.name)
             seconds = artifact.manifest["cost"]["wall_seconds"]

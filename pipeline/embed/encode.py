@@ -55,6 +55,7 @@ def settle_precision(modality: Encodable[E], bench: Bench) -> Verdict:
         return {"precision": "float32", "why": "nothing to encode"}
 
     def probe(precision: Precision) -> Callable[[], Floats]:
+        """Return the timed encoding of a few inputs in one precision."""
         return modality.probe(recipe.load(Placement(bench.scale.device, precision)))
 
     key = {"encoder": dict(recipe.identity), "device": bench.scale.device}
@@ -120,6 +121,7 @@ def _fill(ledger: Ledger, plan: Plan, modality: Encodable[E], bench: Bench) -> d
     before = total - sum(len(plan.batches[number]) for number in waiting)
 
     def work(number: int) -> int:
+        """Encode and keep one batch; return its size."""
         batch: Rows = plan.batches[number]
         ledger.keep(number, *plan.work(batch))
         return len(batch)

@@ -121,6 +121,7 @@ class Texts:
         gate = scale.gate()
 
         def work(batch: Rows) -> tuple[Floats, Failed]:
+            """Return the vectors of a batch of texts; none can fail."""
             with gate:
                 return encoder.encode([tokens[at] for at in batch]), {}
 
@@ -146,6 +147,7 @@ class Pictures:
         hashes, gate = self.base.inputs.inputs, scale.gate()
 
         def work(batch: Rows) -> tuple[Floats, Failed]:
+            """Return the vectors of a batch of pictures, and those that failed."""
             prepared, failed = self._prepared([hashes[at] for at in batch], encoder)
             vectors = np.zeros((len(batch), encoder.width), dtype=np.float32)
             if prepared:

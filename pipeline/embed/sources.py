@@ -105,6 +105,7 @@ def fetch_all(
     outcomes: dict[str, Found] = {}
 
     def fetch(url: str) -> Found:
+        """Return the picture's bytes, or why there are none."""
         try:
             return downloader.fetch(url)
         except PictureError as error:

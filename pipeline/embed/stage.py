@@ -60,10 +60,12 @@ def _encoded(job: Job[EmbedConfig], items: pa.Table) -> dict[str, Facts]:
         bench = _bench(job, items, crew, neural=neural)
 
         def text() -> Path:
+            """Return the folder of the finished text vectors."""
             assert job.config.text is not None
             return encode_modality(texts(items, job.config.text, recipes[TEXT]), bench)
 
         def image() -> Path:
+            """Return the folder of the finished image vectors."""
             found = located(items, job.data.images, _fetched(job, items, crew.stop))
             return encode_modality(pictures(found, recipes[IMAGE], crew, job.task), bench)
 

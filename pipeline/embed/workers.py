@@ -81,6 +81,7 @@ def side_by_side(ways: Sequence[Callable[[], B]], stop: Event) -> list[B]:
 
 def _stopping(way: Callable[[], B], stop: Event) -> Callable[[], B]:
     def run() -> B:
+        """Return what the way returns; its failure stops the others."""
         try:
             return way()
         except BaseException:

@@ -131,6 +131,7 @@ class _Free:
         self._table, self._found = table, found
 
     def names(self) -> list[str]:
+        """Return the columns that have no role yet."""
         taken = {role.column for role in self._found.values()}
         return [name for name in self._table.names if name not in taken]
 

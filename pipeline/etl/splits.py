@@ -183,6 +183,7 @@ def _random(connection: Any, config: SplitConfig) -> str:  # noqa: ANN401
 
 def _random_rows(rows: Sequence[Row], config: SplitConfig) -> list[int]:
     def order(row: Row) -> tuple[str, str]:
+        """Return the key that shuffles rows alike in any language."""
         text = f"{config.seed}:{row.user}:{row.item}"
         return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest(), row.item
 

@@ -66,6 +66,7 @@ class _Numbered:
         self._groups = RowGroups(path, numbered, compression="lz4")
 
     def add(self, table: pa.Table) -> None:
+        """Append the rows of a table, numbered."""
         if not len(table):
             return
         start = self._groups.rows
@@ -73,6 +74,7 @@ class _Numbered:
         self._groups.add(conform(table, self._schema, self._name).append_column(SEQUENCE, sequence))
 
     def close(self) -> None:
+        """Finish the file."""
         self._groups.close()
 
 

@@ -148,6 +148,7 @@ class Gat(Recommender):
         between = [(self.relations[n].edges, weights[n] / scale) for n in self.relations]
 
         def step(users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+            """Return the next layer of users (U, D) and items (N, D)."""
             next_users = propagate(edges, to_users, items)
             next_items = propagate(edges.transpose, to_items, users)
             for item_edges, values in between:

@@ -51,6 +51,7 @@ class LightGCN(Recommender):
         to_items = to_users[edges.permutation]
 
         def step(users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+            """Return the next layer of users (U, D) and items (N, D)."""
             return (
                 propagate(edges, to_users, items),
                 propagate(edges.transpose, to_items, users),

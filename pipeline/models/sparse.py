@@ -149,12 +149,14 @@ def _sample(edges: Edges, receivers: Tensor, senders: Tensor) -> Tensor:
 class _Propagate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, edges: Edges, values: Tensor, x: Tensor) -> Tensor:  # noqa: ANN401
+        """Return A @ x for the edges' values: (R, D)."""
         ctx.edges = edges
         ctx.save_for_backward(values, x)
         return _multiply(edges, values, x)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor | None, Tensor | None]:  # noqa: ANN401
+        """Return the gradients of values (E,) and x (C, D)."""
         edges: Edges = ctx.edges
         values, x = ctx.saved_tensors
         _, wants_values, wants_x = ctx.needs_input_grad
@@ -168,12 +170,14 @@ class _Propagate(torch.autograd.Function):
 class _EdgeScores(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, edges: Edges, receivers: Tensor, senders: Tensor) -> Tensor:  # noqa: ANN401
+        """Return each edge's inner product of its ends: (E,)."""
         ctx.edges = edges
         ctx.save_for_backward(receivers, senders)
         return _sample(edges, receivers, senders)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor | None, Tensor | None]:  # noqa: ANN401
+        """Return the gradients of receivers (R, D) and senders (C, D)."""
         edges: Edges = ctx.edges
         receivers, senders = ctx.saved_tensors
         _, wants_receivers, wants_senders = ctx.needs_input_grad

@@ -82,6 +82,7 @@ def _train(job: Job[TrainConfig], model: Recommender, data: TrainingData) -> Pro
     with job.task.progress(f"train {job.config.model}", total=total, unit="epochs") as bar:
 
         def told(progress: Progress) -> None:
+            """Move the bar to the epoch that just ended."""
             value = progress.best_value
             note = "" if value is None else f"best {job.config.select_metric} {value:.4f}"
             bar.advance(progress.epoch - bar.done, note)

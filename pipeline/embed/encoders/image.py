@@ -27,6 +27,7 @@ def efficientnet_lite0(config: ImageConfig) -> Recipe[ImageEncoder]:
     weights = package_folder(LITE0_PACKAGE) / LITE0_WEIGHTS
 
     def load(placement: Placement) -> ImageEncoder:
+        """Return EfficientNet-Lite0 with its packaged weights."""
         from pipeline.embed.encoders.lite0 import load_lite0
 
         return load_lite0(weights, placement)
@@ -48,6 +49,7 @@ def huggingface(config: ImageConfig) -> Recipe[ImageEncoder]:
     folder = locate(wanted)
 
     def load(placement: Placement) -> ImageEncoder:
+        """Return the CLIP or SigLIP image tower of a folder."""
         from pipeline.embed.encoders.transformers_image import load_transformers_image
 
         return load_transformers_image(folder, placement)

@@ -133,6 +133,7 @@ def load_open_clip(checkpoint: Checkpoint, placement: Placement) -> ImageEncoder
     side = int(np.max(model.visual.image_size))
 
     def prepare(picture: "Image") -> Floats:
+        """Return the pixels that the model's own transform makes."""
         pixels: Floats = transform(picture).numpy()
         return pixels
 

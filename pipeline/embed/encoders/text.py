@@ -36,6 +36,7 @@ def _from_folder(name: str, folder: Path, config: TextConfig) -> Recipe[TextEnco
     pooling = pooling_of(folder) if config.pooling == "auto" else config.pooling
 
     def load(placement: Placement) -> TextEncoder:
+        """Return the encoder of a folder."""
         from pipeline.embed.encoders.pooled_text import load_pooled_text
 
         return load_pooled_text(folder, pooling, config.max_tokens, placement)

@@ -39,6 +39,7 @@ def load_transformers_image(folder: Path, placement: Placement) -> NetworkImage:
     model = model.eval().to(placement.device)
 
     def prepare(picture: "Image") -> Floats:
+        """Return the pixels that the model's own processor makes."""
         pixels: Floats = np.asarray(processor(images=picture)["pixel_values"][0], np.float32)
         return pixels
 

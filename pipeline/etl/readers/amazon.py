@@ -78,6 +78,7 @@ def read_metadata(data: DataConfig) -> Iterator[Batch]:
     pictures = Pictures(data.images)
 
     def parse(line: bytes) -> tuple[Any, ...]:
+        """Return the item of a metadata line."""
         return metadata(line, pictures)
 
     yield from _batches(data.items, RAW_ITEMS, parse)

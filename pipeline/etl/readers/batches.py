@@ -72,6 +72,7 @@ class _Rows:
     rejects: list[Reject] = field(default_factory=list)
 
     def count(self) -> int:
+        """Return how many records were taken, kept or not."""
         return len(self.values) + len(self.rejects)
 
 

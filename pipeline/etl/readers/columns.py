@@ -80,6 +80,7 @@ def interaction_parser(ours: Sequence[str]) -> Parse:
     ]
 
     def parse(cells: Sequence[Any]) -> tuple[Any, ...]:
+        """Return the interaction of a line's cells."""
         rest = [
             None if t is None or values.empty(cells[t[0]]) else t[1](cells[t[0]]) for t in typed
         ]
@@ -109,7 +110,10 @@ def item_parser(ours: Sequence[str], meaning: Meaning) -> Parse:
     place = {name: at for at, name in enumerate(ours)}
 
     def parse(cells: Sequence[Any]) -> tuple[Any, ...]:
+        """Return the item of a line's cells."""
+
         def cell(name: str) -> Any:  # noqa: ANN401 - any cell
+            """Return the cell of one of our columns, None where the file has none."""
             return cells[place[name]] if name in place else None
 
         key = values.key(cells[0])

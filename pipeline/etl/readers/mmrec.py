@@ -88,6 +88,7 @@ def _by_row(table: Table, tap: Tap, at: dict[str, int]) -> list[Record]:
     """Return the records ordered by item number; there are as many as items, so they fit."""
 
     def number(record: Record) -> int:
+        """Return the row that an item's line names, or one that sorts first."""
         written = "" if isinstance(record.payload, Rejected) else str(record.payload[0]).strip()
         return int(written) if written.isdecimal() else -1
 
@@ -96,6 +97,7 @@ def _by_row(table: Table, tap: Tap, at: dict[str, int]) -> list[Record]:
 
 def _item_parser(pictures: Pictures) -> Parse:
     def parse(cells: Sequence[Any]) -> tuple[Any, ...]:
+        """Return the item of a mapping line."""
         key = values.key(cells[0])
         if not key.isdecimal():
             raise Rejected(Reason.BAD_VALUE)

@@ -116,6 +116,7 @@ def _films_100k(path: Path | None, pictures: Pictures) -> Iterator[Batch]:
     named = ["movieId", "title", "released", "released on video", "url", *flags]
 
     def parse(cells: Sequence[str]) -> tuple[Any, ...]:
+        """Return the item of a line of u.item."""
         key, title = values.key(cells[0]), values.text(cells[1])
         flagged = zip(_GENRES_100K, cells[_FIELDS_100K:], strict=True)
         found = genres("|".join(name for name, flag in flagged if flag == "1"))
