@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from pipeline import flow
 from pipeline.artifacts import Store
@@ -48,7 +49,10 @@ def recommend(
     from serving.messages import RecommendRequest
 
     keys = [key for key in (history or "").split(",") if key]
-    request = RecommendRequest(user=user, history=keys, k=k)
+    try:
+        request = RecommendRequest(user=user, history=keys, k=k)
+    except ValidationError as error:
+        raise ConfigError(f"cannot ask for that: {error.errors()[0]['msg']}") from None
     answer = open_recommender(Store(store), bundle).recommend(request)
     if as_json:
         print_json(answer.model_dump(mode="json"))

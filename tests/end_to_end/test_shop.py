@@ -125,10 +125,8 @@ def test_the_service_answers_curl(shop):
     address = f"http://127.0.0.1:{port}"
     try:
         _wait_until_ready(f"{address}/health/ready")
-        answer = subprocess.run(
-            ["curl", "-s", f"{address}/v1/recommend", "-d", '{"user":"u1","k":10}'],
-            capture_output=True, text=True, check=True,
-        ).stdout  # fmt: skip
+        body = b'{"user":"user-0001","k":10}'  # as curl -d sends it: without a JSON content type
+        answer = urllib.request.urlopen(f"{address}/v1/recommend", data=body).read()
         assert len(json.loads(answer)["items"]) == 10
         page = urllib.request.urlopen(f"{address}/").read().decode()
         assert "PlotPointe" in page
