@@ -67,6 +67,8 @@ class Guess:
             *_etl_lines(self),
             "",
             *_embed_lines(self),
+            "",
+            *_TRAIN_LINES,
         ]
         return "\n".join(lines) + "\n"
 
@@ -229,6 +231,16 @@ def _embed_lines(found: Guess) -> Iterator[str]:
         yield "  image: {encoder: efficientnet-lite0}"
     else:
         yield "  image: null  # no pictures were found"
+
+
+_TRAIN_LINES = (
+    "# What did best on catalogues with text and pictures (docs/log.md), and who to compare with.",
+    "train: {model: gat, loss: softmax, negatives: 256, init_std: 0.1, weight_decay: 1.0e-2, "
+    "epochs: 60, patience: 8}",
+    "baselines:",
+    "  popularity: {model: popularity}",
+    "  item_knn: {model: item_knn}",
+)
 
 
 def _scalar(text: str) -> str:
