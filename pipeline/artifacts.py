@@ -132,10 +132,7 @@ class Store:
         Raises:
             ArtifactError: none or several match, or its version is not the one read here.
         """
-        if kind not in KINDS:
-            raise ArtifactError(
-                f"unknown kind {kind!r}{suggest(kind, [*KINDS])}; one of {[*KINDS]}"
-            )
+        check_kind(kind)
         wanted = fingerprint or self.current(kind)
         if wanted is None:
             raise ArtifactError(
@@ -274,6 +271,16 @@ class Store:
         self.open(kind, previous)
         self.point(kind, previous, f"rollback from {self.current(kind)}", rollback=True)
         return previous
+
+
+def check_kind(kind: str) -> None:
+    """Refuse a name that is no kind of artifact.
+
+    Raises:
+        ArtifactError: with the closest kind.
+    """
+    if kind not in KINDS:
+        raise ArtifactError(f"unknown kind {kind!r}{suggest(kind, [*KINDS])}; one of {[*KINDS]}")
 
 
 def check_version(artifact: Artifact) -> None:

@@ -5,6 +5,7 @@ keeps torch out of everything else. The child's progress and result come back th
 ends when its parent does, however that dies.
 """
 
+import errno
 import importlib
 import multiprocessing
 import multiprocessing.connection
@@ -132,6 +133,9 @@ class Runner(Protocol):
     def running(self) -> int:
         """Return how many orders were begun and have not ended."""
 
+    def stop(self) -> None:
+        """End or forget whatever has not ended."""
+
 
 @dataclass
 class InProcess:
@@ -249,7 +253,7 @@ def _child(order: Order, pipe: Connection) -> None:
 
 def explain_os_error(error: OSError) -> str:
     """Return what the system refused, where, and what to do about a full disk."""
-    cure = ". Free some space or choose another --store" if error.errno == 28 else ""
+    cure = ". Free some space or choose another --store" if error.errno == errno.ENOSPC else ""
     return f"{error.strerror or error} ({error.filename or 'no path'}){cure}"
 
 
@@ -290,7 +294,7 @@ def run(
     steps: list[Step],
     config: Config,
     store: Store,
-    runner: "InProcess | Processes",
+    runner: Runner,
     *,
     force: bool = False,
     told: Told = lambda *_: None,

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from pipeline import promises, promotion
-from pipeline.artifacts import Artifact, Store
+from pipeline.artifacts import Artifact, Store, check_kind
 from pipeline.cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from pipeline.cli.output import megabytes, print_json, print_table, say
-from pipeline.errors import ArtifactError, suggest
+from pipeline.errors import ArtifactError
 from pipeline.schema import KINDS
 
 _PACKAGES = (
@@ -43,8 +43,7 @@ def add_to(app: typer.Typer) -> None:
 def _pick(store: Store, which: str) -> Artifact:
     """Return an artifact by ``kind/fingerprint``; a bare kind is the promoted or newest one."""
     kind, _, fingerprint = which.partition("/")
-    if kind not in KINDS:
-        raise ArtifactError(f"unknown kind {kind!r}{suggest(kind, [*KINDS])}; one of {[*KINDS]}")
+    check_kind(kind)
     if fingerprint or store.current(kind):
         return store.open(kind, fingerprint or None)
     everything = store.all(kind)

@@ -188,6 +188,11 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
+def new_ids(count: int, options: Options) -> nn.Parameter:
+    """Return id embeddings (count, D) drawn from torch's current generator."""
+    return nn.Parameter(options.init_std * torch.randn(count, options.width))
+
+
 def kept(size: tuple[int, ...], chance: float, like: Tensor, noise: torch.Generator) -> Tensor:
     """Return which entries survive a dropout of ``chance``, bool of shape ``size``."""
     return torch.rand(size, generator=noise, device=like.device) >= chance

@@ -29,6 +29,7 @@ from pipeline.models.base import (
     Relation,
     Vectors,
     kept,
+    new_ids,
     only_known_users,
     seeded,
 )
@@ -62,9 +63,8 @@ class Gat(Recommender):
         initial = torch.tensor(weights, device=inputs.hot.device)
         self.hot_rows = inputs.hot.nonzero().squeeze(1)
         with seeded(seed):
-            self.users = nn.Parameter(options.init_std * torch.randn(inputs.users, options.width))
-            drawn = torch.randn(len(self.hot_rows), options.width)
-            self.items = nn.Parameter(options.init_std * drawn)
+            self.users = new_ids(inputs.users, options)
+            self.items = new_ids(len(self.hot_rows), options)
             self.fusion = Fusion(inputs.vectors, inputs.present, options)
             self.gates = nn.ModuleDict(
                 {n: EdgeGates(options.width, options.heads) for n in self.attended if options.heads}

@@ -18,6 +18,7 @@ from pipeline.models.base import (
     Outputs,
     Recommender,
     Vectors,
+    new_ids,
     only_known_users,
     seeded,
 )
@@ -39,8 +40,8 @@ class GatPlain(Recommender):
         edges |= {name: r.edges for name, r in sorted(inputs.relations.items())}
         self.edge_index = {name: _edge_index(e) for name, e in edges.items()}
         with seeded(seed):
-            self.users = nn.Parameter(options.init_std * torch.randn(inputs.users, options.width))
-            self.items = nn.Parameter(options.init_std * torch.randn(inputs.items, options.width))
+            self.users = new_ids(inputs.users, options)
+            self.items = new_ids(inputs.items, options)
             self.fusion = Fusion(inputs.vectors, inputs.present, options)
             self.layers = nn.ModuleList(
                 nn.ModuleDict({name: _layer(options) for name in self.edge_index})

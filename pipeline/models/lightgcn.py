@@ -4,7 +4,7 @@ As published: symmetric normalisation, no self-loop, mean over layers 0..L.
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.models.base import (
     MODELS,
@@ -13,6 +13,7 @@ from pipeline.models.base import (
     Outputs,
     Recommender,
     Vectors,
+    new_ids,
     only_known_users,
     seeded,
 )
@@ -35,8 +36,8 @@ class LightGCN(Recommender):
         super().__init__(inputs)
         self.options = options
         with seeded(seed):
-            self.users = nn.Parameter(options.init_std * torch.randn(inputs.users, options.width))
-            self.items = nn.Parameter(options.init_std * torch.randn(inputs.items, options.width))
+            self.users = new_ids(inputs.users, options)
+            self.items = new_ids(inputs.items, options)
         self.weights = symmetric_weights(inputs.user_item, inputs.user_degrees, inputs.item_degrees)
 
     def forward(self, noise: torch.Generator | None = None) -> Vectors:

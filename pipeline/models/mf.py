@@ -1,7 +1,6 @@
 """Matrix factorisation trained by pairs (BPR-MF: Rendle et al., UAI 2009, arXiv 1205.2618)."""
 
 import torch
-from torch import nn
 
 from pipeline.models.base import (
     MODELS,
@@ -10,6 +9,7 @@ from pipeline.models.base import (
     Outputs,
     Recommender,
     Vectors,
+    new_ids,
     only_known_users,
     seeded,
 )
@@ -23,8 +23,8 @@ class MatrixFactorization(Recommender):
         """Draw id embeddings from ``seed``."""
         super().__init__(inputs)
         with seeded(seed):
-            self.users = nn.Parameter(options.init_std * torch.randn(inputs.users, options.width))
-            self.items = nn.Parameter(options.init_std * torch.randn(inputs.items, options.width))
+            self.users = new_ids(inputs.users, options)
+            self.items = new_ids(inputs.items, options)
 
     def forward(self, noise: torch.Generator | None = None) -> Vectors:
         """Return the embeddings themselves."""
