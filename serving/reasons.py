@@ -7,6 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from pipeline.arrays import Floats, Rows
+from pipeline.ranking.pooling import edges_from
 
 TOGETHER = "bought_together"
 """The relation of items that the same users took; the others are modalities."""
@@ -56,13 +57,10 @@ def strongest(graph: sp.csr_matrix, shown: Rows, has: Rows) -> dict[int, tuple[i
 
 def _edges(graph: sp.csr_matrix, sources: Rows, targets: Rows) -> tuple[Rows, Rows, Floats]:
     """Return the edges from ``sources`` to the sorted ``targets`` as (source, target, weight)."""
-    starts, ends = graph.indptr[sources], graph.indptr[sources + 1]
-    lengths = ends - starts
-    skipped = np.repeat(starts - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths)
-    at = np.arange(lengths.sum()) + skipped if len(sources) else np.empty(0, dtype=np.int64)
+    owner, at = edges_from(graph, sources)
     columns = graph.indices[at]
     kept = np.isin(columns, targets)
-    return np.repeat(sources, lengths)[kept], columns[kept], graph.data[at][kept]
+    return sources[owner][kept], columns[kept], graph.data[at][kept]
 
 
 def explain(graphs: Mapping[str, sp.csr_matrix], shown: Rows, has: Rows) -> dict[int, list[Edge]]:

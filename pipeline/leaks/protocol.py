@@ -28,7 +28,7 @@ from pipeline.leaks.finding import (
 from pipeline.leaks.lineage import MODEL, Run, name_of
 from pipeline.leaks.log import among, read_log
 from pipeline.leaks.selection import afforded, values_of
-from pipeline.ranking import RankedScorer, open_second_stage
+from pipeline.ranking import RankedScorer
 from pipeline.schema import ITEM, KEY, USER
 from pipeline.scoring import Scorer, open_scorer
 
@@ -167,9 +167,7 @@ def _scorer(run: Run, artifact: Artifact) -> Scorer:
     """Return what ranks with a model, or with the main model and a second stage."""
     if artifact.kind != "ranker":
         return open_scorer(artifact, run.train)
-    model = run.models[MODEL]
-    vectors = model.array("user_vectors.npy"), model.array("item_vectors.npy")
-    return RankedScorer(open_second_stage(artifact, vectors, run.train), run.train)
+    return RankedScorer.opened(artifact, run.models[MODEL], run.train)
 
 
 def _is_of(number: Number, model: Artifact) -> bool:

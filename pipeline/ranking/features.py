@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from pipeline.arrays import Flags, Floats, Rows
 from pipeline.nearest import top_k_of_scores
 from pipeline.ranking.evidence import Evidence, Taste, unit
-from pipeline.ranking.pooling import pooled
+from pipeline.ranking.pooling import entries_at, pooled
 
 VECTORS = "vectors"
 """The feature that is the retrieving vectors' own score."""
@@ -52,9 +52,9 @@ def _all(evidence: Evidence, taste: Taste, candidates: Rows) -> Iterator[tuple[s
         yield f"{name}_sum", np.log1p(total)
         yield f"{name}_max", largest
         two_steps = sp.csr_matrix(taste.history @ relation @ relation)
-        yield f"{name}_two", np.log1p(_at(two_steps, candidates))
+        yield f"{name}_two", np.log1p(entries_at(two_steps, candidates))
     for count, taken in zip(NEIGHBOURS, neighbours_took(evidence, taste), strict=True):
-        yield f"neighbours_{count}", np.log1p(_at(taken, candidates))
+        yield f"neighbours_{count}", np.log1p(entries_at(taken, candidates))
     yield "popularity", evidence.popularity[candidates]
     lengths = np.log1p(np.diff(taste.history.indptr)).astype(np.float32)
     yield "history", np.broadcast_to(lengths[:, None], candidates.shape)
@@ -147,20 +147,6 @@ def neighbours_took(evidence: Evidence, taste: Taste) -> list[sp.csr_matrix]:
         near = sp.csr_matrix((values.ravel(), columns.ravel(), bounds), shape=shape)
         found.append(sp.csr_matrix(near @ evidence.pool_taken))
     return found
-
-
-def _at(matrix: sp.csr_matrix, columns: Rows) -> Floats:
-    """Return what row b of a sparse matrix has in columns (B, C) of b; 0 for a negative one."""
-    matrix.sort_indices()
-    width = matrix.shape[1]
-    owners = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    codes = owners * width + matrix.indices
-    wanted = np.arange(len(columns))[:, None] * width + columns
-    if not len(codes):
-        return np.zeros(columns.shape, dtype=np.float32)
-    at = np.searchsorted(codes, wanted).clip(max=len(codes) - 1)
-    there = (codes[at] == wanted) & (columns >= 0)
-    return np.where(there, matrix.data[at], 0).astype(np.float32)
 
 
 def _squeezed(values: Floats) -> Floats:

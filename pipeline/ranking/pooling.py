@@ -3,7 +3,7 @@
 import numpy as np
 import scipy.sparse as sp
 
-from pipeline.arrays import Floats, Rows
+from pipeline.arrays import Flags, Floats, Rows
 
 
 def edges_from(matrix: sp.csr_matrix, rows: Rows) -> tuple[Rows, Rows]:
@@ -43,10 +43,30 @@ def pooled(
     first = np.flatnonzero(np.concatenate([[True], codes[1:] != codes[:-1]]))
     sums = np.add.reduceat(weights, first)
     largest = np.maximum.reduceat(weights, first).clip(min=0)
-    wanted = np.arange(len(candidates))[:, None] * width + candidates
-    at = np.searchsorted(codes[first], wanted).clip(max=len(first) - 1)
-    there = (codes[first][at] == wanted) & (candidates >= 0)
+    at, there = _found(codes[first], candidates, width)
     return np.where(there, sums[at], 0), np.where(there, largest[at], 0)
+
+
+def entries_at(matrix: sp.csr_matrix, columns: Rows) -> Floats:
+    """Return what row b of a sparse matrix has in columns (B, C) of b; 0 for a negative one."""
+    matrix.sort_indices()
+    width = matrix.shape[1]
+    owners = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    if not matrix.nnz:
+        return np.zeros(columns.shape, dtype=np.float32)
+    at, there = _found(owners * width + matrix.indices, columns, width)
+    return np.where(there, matrix.data[at], 0).astype(np.float32)
+
+
+def _found(codes: Rows, columns: Rows, width: int) -> tuple[Rows, Flags]:
+    """Return where ``row * width + column`` stands in sorted codes, and whether it does.
+
+    Shapes:
+        codes: (E,), at least one. columns: (B, C), column numbers of row b. returns: (B, C) twice.
+    """
+    wanted = np.arange(len(columns))[:, None] * width + columns
+    at = np.searchsorted(codes, wanted).clip(max=len(codes) - 1)
+    return at, (codes[at] == wanted) & (columns >= 0)
 
 
 def pooled_naive(

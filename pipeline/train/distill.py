@@ -17,7 +17,7 @@ from pipeline.arrays import Floats, Rows
 from pipeline.artifacts import Artifact
 from pipeline.config import DistillConfig
 from pipeline.models.base import Recommender, Vectors
-from pipeline.ranking import RankedScorer, open_second_stage
+from pipeline.ranking import RankedScorer
 from pipeline.scoring import Ranking
 from pipeline.train.data import Lists
 from pipeline.train.objective import TensorBatch
@@ -34,8 +34,7 @@ def lists_of(
     Shapes:
         train: CSR (U, N), what the lists leave out.
     """
-    vectors = model.array("user_vectors.npy"), model.array("item_vectors.npy")
-    scorer = RankedScorer(open_second_stage(ranker, vectors, train), train)
+    scorer = RankedScorer.opened(ranker, model, train)
     length = min(config.items, train.shape[1])
     rows = np.zeros((train.shape[0], length), dtype=np.int64)
     scores = np.full((train.shape[0], length), -np.inf, dtype=np.float32)
