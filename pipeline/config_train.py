@@ -17,7 +17,7 @@ class DistillConfig(Section):
     """Length of each user's list."""
     users: int = Field(1024, ge=1)
     """Users of a batch whose lists are learned from."""
-    negatives: int = Field(64, ge=0)
+    negatives: int = Field(64, ge=1)
     """Random items that stand beside the lists of a batch."""
     temperature: float = Field(1.0, gt=0)
     """Of the second stage's scores."""

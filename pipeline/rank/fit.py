@@ -86,9 +86,9 @@ def folds_of(count: int, recipe: Recipe) -> Rows:
 
 def _moments(examples: Examples) -> tuple[Floats, Floats]:
     rows = examples.features[examples.real]
-    deviation = rows.std(axis=0)
+    mean, deviation = (f(axis=0, dtype=np.float64) for f in (rows.mean, rows.std))
     usable = np.where(deviation > _EVERYTHING_EQUAL, deviation, 1.0)
-    return rows.mean(axis=0).astype(np.float32), usable.astype(np.float32)
+    return mean.astype(np.float32), usable.astype(np.float32)
 
 
 class _Net(torch.nn.Module):

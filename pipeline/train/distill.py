@@ -16,6 +16,7 @@ from pipeline import interactions
 from pipeline.arrays import Floats, Rows
 from pipeline.artifacts import Artifact
 from pipeline.config import DistillConfig
+from pipeline.ids import UNKNOWN
 from pipeline.models.base import Recommender, Vectors
 from pipeline.ranking import RankedScorer
 from pipeline.scoring import Ranking
@@ -36,11 +37,11 @@ def lists_of(
     """
     scorer = RankedScorer.opened(ranker, model, train)
     length = min(config.items, train.shape[1])
-    rows = np.zeros((train.shape[0], length), dtype=np.int64)
+    rows = np.full((train.shape[0], length), UNKNOWN)
     scores = np.full((train.shape[0], length), -np.inf, dtype=np.float32)
     users = interactions.evaluable(train, train)
     for block, found, scored in Ranking(train, length).lists(scorer, users):
-        rows[block], scores[block] = found.clip(min=0), scored
+        rows[block], scores[block] = found, scored
     shares = shares_of(scores, config.temperature)
     return Lists(torch.from_numpy(rows), torch.from_numpy(shares))
 
@@ -108,8 +109,9 @@ class Distillation:
             len(self.pool), (self.config.negatives,), generator=noise, device=noise.device
         )
         ours = vectors.users[users] / self.temperature
-        wanted = (ours.unsqueeze(1) * vectors.items[listed]).sum(dim=2)
+        wanted = (ours.unsqueeze(1) * vectors.items[listed.clamp(min=0)]).sum(dim=2)
         others = ours @ vectors.items[self.pool[at]].T
-        norm = torch.cat([wanted, others], dim=1).logsumexp(dim=1, keepdim=True)
+        real = wanted.masked_fill(listed < 0, -torch.inf)
+        norm = torch.cat([real, others], dim=1).logsumexp(dim=1, keepdim=True)
         loss: Tensor = -(shares * (wanted - norm)).sum(dim=1).mean()
         return self.config.weight * loss

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 from pipeline import files, measure
 from pipeline.config import TrainConfig
+from pipeline.errors import ConfigError
 from pipeline.job import FIRST, Facts, Job
 from pipeline.models import MODELS, Options, Outputs, Recommender
 from pipeline.train.auto import recipes_of
@@ -79,6 +80,7 @@ def _trained(
     options = options_of(config, [*inputs.relations])
     model = MODELS[config.model](inputs, options, job.seed).to(inputs.hot.device)
     if not model.learns:
+        _must_not_distill(config)
         return Trained(name, model, _validate(model, data, config))
     if config.distill:
         begin_with(model, job.inputs[f"model:{FIRST}"])
@@ -86,6 +88,14 @@ def _trained(
     scratch.mkdir(exist_ok=True)
     task = replace(job, config=config, scratch=scratch)
     return Trained(name, model, _train(task, model, data, watch))
+
+
+def _must_not_distill(config: TrainConfig) -> None:
+    if config.distill:
+        raise ConfigError(
+            f"train.distill: {config.model} has nothing to train, so no list can teach it; set "
+            f"train.distill: null, or train.model to one that learns, such as gat"
+        )
 
 
 def _with_lists(data: TrainingData, job: Job[TrainConfig]) -> TrainingData:

@@ -137,7 +137,6 @@ def constant(value, users):
 
 
 @pytest.mark.parametrize("users", [30, 3000])
-@pytest.mark.xfail(strict=True, reason="moments are summed in float32")
 def test_a_feature_that_never_varies_has_a_deviation_of_one(users):
     """Otherwise a value that differs by rounding would stand at the limit."""
     network = constant(0.7, users)

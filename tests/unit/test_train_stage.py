@@ -8,13 +8,13 @@ import torch
 
 from pipeline import files, measure, schema
 from pipeline.artifacts import Store
-from pipeline.config import DataConfig, RuntimeConfig, TrainConfig
+from pipeline.config import DataConfig, DistillConfig, RuntimeConfig, TrainConfig
 from pipeline.errors import ArtifactError, ConfigError, DataError, StageFailedError
-from pipeline.job import Job
+from pipeline.job import FIRST, Job
 from pipeline.models import MODELS
 from pipeline.schema import KINDS
 from pipeline.train import stage
-from tests import worlds
+from tests import ranking_worlds, worlds
 
 SMALL = {"width": 8, "layers": 2, "heads": 2, "epochs": 2, "learning_rate": 0.01, "init_std": 0.1}
 
@@ -110,6 +110,19 @@ def test_without_a_validation_user_the_last_weights_stay(tmp_path):
 def test_an_unknown_model_names_the_closest(tmp_path):
     with pytest.raises(ConfigError, match=r"lightgcm.*lightgcn"):
         stage.run(job_for(tmp_path, worlds.planted(), model="lightgcm"))
+
+
+def test_lists_cannot_teach_what_has_nothing_to_train(tmp_path):
+    world = worlds.planted()
+    job = job_for(tmp_path, world, model="ease", distill=DistillConfig())
+    store = Store(tmp_path / "store")
+    given = ranking_worlds.inputs(store, world)
+    first = {
+        f"model:{FIRST}": given["model"],
+        f"ranker:{FIRST}": ranking_worlds.ranker(store, given),
+    }
+    with pytest.raises(ConfigError, match=r"train.distill: ease has nothing to train"):
+        stage.run(dataclasses.replace(job, inputs={**job.inputs, **first}))
 
 
 def test_an_unknown_metric_is_refused(tmp_path):
