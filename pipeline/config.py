@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, model_validator
 
+from pipeline.config_train import FIRST as FIRST
 from pipeline.config_train import DistillConfig as DistillConfig
 from pipeline.config_train import TrainConfig as TrainConfig
 from pipeline.errors import ConfigError, suggest
@@ -199,6 +200,9 @@ class RankConfig(Section):
 
     second: str | None = "ease"
     """Name of the baseline whose item-item weights are the second opinion; null does without."""
+    others: tuple[str, ...] = ()
+    """Names of baselines with vectors whose scores are evidence too; ``first`` is the network that
+    train.distill trains first."""
     candidates: int = Field(100, ge=1)
     """Candidates from the vectors, and as many from the second model."""
     hidden: int = Field(16, ge=0)
@@ -213,7 +217,7 @@ class RankConfig(Section):
     """Networks, each fitted without one part of the users and judged on it."""
     users: int = Field(50_000, ge=1)
     """At most this many validation users are learned from."""
-    select_metric: str = Field("ndcg@20", pattern=r"^[a-z]+@[1-9][0-9]*$")
+    select_metric: str = Field("recall@20", pattern=r"^[a-z]+@[1-9][0-9]*$")
     """Out-of-fold metric that decides between vectors alone, linear, hidden units, and blends."""
 
 
@@ -309,6 +313,12 @@ class Config(Section):
         where = f"baselines.{name}.overrides"
         return validated(TrainConfig, values, where)
 
+    def first_rank(self) -> RankConfig:
+        """Return the rank section for the first network: its own opinion is no other one."""
+        assert self.rank is not None
+        others = tuple(name for name in self.rank.others if name != FIRST)
+        return self.rank.model_copy(update={"others": others})
+
     def first(self) -> TrainConfig:
         """Return the training section of the first network, whose lists the main model learns from.
 
@@ -340,7 +350,10 @@ def parse_config(values: Mapping[str, Any], source: str) -> Config:
     for name in config.baselines:
         _must_be_plain(config.baseline(name), f"baselines.{name}.overrides")
     if config.rank:
-        _must_be_baseline("rank.second", config.rank.second, config)
+        _must_be_known("rank.second", config.rank.second, [*config.baselines])
+        first = [FIRST] if config.train.distill else []
+        for name in config.rank.others:
+            _must_be_known("rank.others", name, [*config.baselines, *first])
     if config.train.distill:
         _must_be_plain(config.first(), "train.distill.first")
     if config.train.distill and not config.rank:
@@ -353,12 +366,11 @@ def _must_be_plain(section: TrainConfig, where: str) -> None:
         raise ConfigError(f"{where}.distill: only the main model learns from lists; leave it out")
 
 
-def _must_be_baseline(where: str, name: str | None, config: Config) -> None:
-    known = [*config.baselines]
+def _must_be_known(where: str, name: str | None, known: list[str]) -> None:
     if name is not None and name not in known:
         raise ConfigError(
             f"{where} names the baseline {name!r}{suggest(name, known)}; baselines has {known}. "
-            f"Add it (baselines: {{{name}: {{model: {name}}}}}), or set {where}: null"
+            f"Add it (baselines: {{{name}: {{model: {name}}}}}), or leave it out of {where}"
         )
 
 

@@ -7,6 +7,9 @@ from pydantic import Field
 
 from pipeline.sections import Section
 
+FIRST = "first"
+"""Names the network and the second stage that the main network learns from, where it does."""
+
 
 class DistillConfig(Section):
     """Lists of a second stage put back into vectors; needs the rank section."""

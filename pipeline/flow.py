@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import Artifact, Store
-from pipeline.config import Config
+from pipeline.config import FIRST, Config
 from pipeline.errors import ConfigError, DataError
 from pipeline.hashing import ContentHashes, fingerprint
-from pipeline.job import FIRST
 from pipeline.sections import Section
 
 RawInput = Callable[[Config], dict[str, Any]]
@@ -162,7 +161,7 @@ def _wanted(config: Config) -> Iterator[tuple[str, Stage, Section]]:
             if config.train.distill and config.rank:
                 _must_be_free(FIRST, config)
                 yield f"train:{FIRST}", stage, config.first()
-                yield f"rank:{FIRST}", STAGES["rank"], config.rank
+                yield f"rank:{FIRST}", STAGES["rank"], config.first_rank()
         section = getattr(config, stage.name)
         if section is not None:
             yield stage.name, stage, section
@@ -186,15 +185,17 @@ def _needs(stage: Stage, name: str, config: Config) -> dict[str, str]:
         needs |= {f"model:{FIRST}": f"train:{FIRST}", f"ranker:{FIRST}": f"rank:{FIRST}"}
     if config.rank and stage.name in ("evaluate", "index"):
         needs["ranker"] = makers["ranker"]
-    return needs | {f"model:{n}": f"train:{n}" for n in _baselines(stage, config)}
+    return needs | {f"model:{n}": f"train:{n}" for n in _others(stage, name, config)}
 
 
-def _baselines(stage: Stage, config: Config) -> list[str]:
-    """Return the baselines that the steps of a stage look at."""
+def _others(stage: Stage, name: str, config: Config) -> list[str]:
+    """Return the models that a step looks at beside the main one."""
     if stage.name == "evaluate":
         return [*config.baselines]
-    second = config.rank.second if config.rank and stage.name == "rank" else None
-    return [] if second is None else [second]
+    if stage.name != "rank" or config.rank is None:
+        return []
+    rank = config.first_rank() if name == f"rank:{FIRST}" else config.rank
+    return [*rank.others, *([rank.second] if rank.second else [])]
 
 
 def _step(

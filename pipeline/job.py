@@ -12,9 +12,6 @@ from pipeline.sections import Section
 
 S = TypeVar("S", bound=Section)
 
-FIRST = "first"
-"""Names the network and the second stage that the main network learns from, where it does."""
-
 Facts = dict[str, Any]
 """What a stage measured about its output: JSON values, kept in the manifest."""
 

@@ -102,6 +102,7 @@ _SECOND_STAGE = {
     "ranking.json": JSON,
     "second.npz": _optional("npz"),
     "relation_*.npz": _optional("npz"),
+    "other_*.npy": _optional("npy"),
 }
 
 KINDS: Mapping[str, Kind] = {

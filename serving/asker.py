@@ -1,8 +1,7 @@
 """Who asks: a request's keys as rows, and the vector that stands for the user.
 
-The vector of a user is the model's. A history given with the request is folded in: the user then
-counts as one who also has those items, u' = (sqrt(n) u + sum of fold_in) / sqrt(n + m) for n items
-known and m new. Without a known user that is the fold-in of the history alone.
+The vector of a user is the model's. A history given with the request is folded in; without a known
+user that is the fold-in of the history alone.
 """
 
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import numpy as np
 
 from pipeline.arrays import Floats, Rows
 from pipeline.ids import UNKNOWN
+from pipeline.ranking import Space
 from serving.bundle import COLD, HOT, WARM, Bundle
 from serving.messages import RecommendRequest, Strategy, Tier
 
@@ -20,7 +20,8 @@ class Asker:
     """A request, with everything in it looked up.
 
     Shapes:
-        vector: (D,). has, excluded: sorted item rows.
+        vector: (D,). has, new, excluded: sorted item rows; ``new`` are those that the bundle does
+        not know of.
     """
 
     request: RecommendRequest
@@ -28,6 +29,7 @@ class Asker:
     """None where nothing is known."""
     strategy: Strategy
     has: Rows
+    new: Rows
     excluded: Rows
     unknown: list[str]
     row: int = UNKNOWN
@@ -62,34 +64,28 @@ def look_up(bundle: Bundle, request: RecommendRequest) -> Asker:
     new = np.setdiff1d(given[given != UNKNOWN], seen)
     has = np.union1d(seen, new).astype(np.int64)
     barred = barred[barred != UNKNOWN]
-    vector, strategy = taste(bundle, user, seen, new)
+    vector, strategy = taste(bundle.space, user, seen, new)
     return Asker(
         request=request,
         vector=vector,
         strategy=strategy,
         has=has,
+        new=new,
         excluded=np.union1d(barred, has) if request.exclude_seen else np.unique(barred),
         unknown=list(dict.fromkeys(unknown)),
         row=user,
     )
 
 
-def taste(bundle: Bundle, user: int, seen: Rows, new: Rows) -> tuple[Floats | None, Strategy]:
+def taste(space: Space, user: int, seen: Rows, new: Rows) -> tuple[Floats | None, Strategy]:
     """Return the vector to search with and where it comes from; None where nothing is known.
-
-    A known user whose vector was never trained (zero) is folded in from what they have.
 
     Shapes:
         seen: rows the user has. new: further rows, none of them seen. returns: (D,).
     """
-    trained = len(seen) > 0 and bundle.user_vectors[user].any()
-    if trained and not len(new):
-        return np.asarray(bundle.user_vectors[user]), "model"
-    added = new if trained else np.union1d(seen, new).astype(np.int64)
-    total = bundle.fold_in[added].sum(axis=0)
-    if trained:
-        total = total + bundle.user_vectors[user] * np.sqrt(len(seen))
-    if not total.any():
+    vector = space.vector_of(user, seen, new)
+    if not vector.any():
         return None, "popular"
-    vector = (total / np.sqrt(len(seen) + len(new))).astype(np.float32)
-    return vector, "model+fold_in" if trained else "fold_in"
+    if space.trained(user, seen):
+        return vector, "model+fold_in" if len(new) else "model"
+    return vector, "fold_in"

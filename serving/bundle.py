@@ -13,7 +13,7 @@ from pipeline.artifacts import Artifact, Store
 from pipeline.errors import ArtifactError
 from pipeline.ids import IdMap
 from pipeline.nearest import recall_by_score, top_k_faiss
-from pipeline.ranking import SecondStage, open_second_stage
+from pipeline.ranking import SecondStage, Space, open_second_stage
 from pipeline.ranking.store import SETTINGS
 from serving.catalogue import Catalogue, ids_of
 from serving.messages import Tier
@@ -134,6 +134,11 @@ class Bundle:
         return [relation for relation in self.graphs if relation != TOGETHER]
 
     @cached_property
+    def space(self) -> Space:
+        """Return the vectors that retrieve."""
+        return Space(self.user_vectors, self.item_vectors, self.fold_in)
+
+    @cached_property
     def takers(self) -> Rows:
         """Return how many users have each item: (N,)."""
         return np.bincount(self.seen.indices, minlength=len(self.catalogue))
@@ -196,8 +201,7 @@ def _read_index(artifact: Artifact) -> Any:  # noqa: ANN401 - faiss has no types
 def _second_stage(bundle: Bundle) -> SecondStage | None:
     if not bundle.artifact.has(SETTINGS):
         return None
-    vectors = bundle.user_vectors, bundle.item_vectors
-    return open_second_stage(bundle.artifact, vectors, bundle.seen)
+    return open_second_stage(bundle.artifact, bundle.space, bundle.seen)
 
 
 def _float32(array: np.ndarray) -> Floats:

@@ -7,10 +7,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from pipeline.arrays import Floats, Rows
-from pipeline.ranking import SecondStage
+from pipeline.ranking import SecondStage, Space
 from pipeline.ranking.candidates import with_second
 from pipeline.ranking.evidence import Taste
-from pipeline.ranking.features import vector_scores
 from pipeline.ranking.scorer import BELOW
 from serving.asker import Asker
 from serving.retrieval import Ranked
@@ -52,14 +51,23 @@ class Ranker:
         rows, scores = ranked
         if len(rows) < asker.wanted and asker.vector is not None:
             others = found[~np.isin(found, rows)]
-            below = vector_scores(self.stage.evidence, asker.vector[None], others[None])[0] - BELOW
+            below = self.stage.evidence.space.scores(asker.vector[None], others[None])[0] - BELOW
             rows, scores = np.concatenate([rows, others]), np.concatenate([scores, below])
         return rows[: asker.wanted], scores[: asker.wanted]
 
     def _taste(self, askers: Sequence[Asker]) -> Taste:
         vectors = np.stack([asker.vector for asker in askers if asker.vector is not None])
         history = _rows_of([asker.has for asker in askers], self.stage.evidence.items)
-        return Taste(vectors, history, np.array([asker.row for asker in askers]))
+        others = {
+            name: np.stack([_vector_in(space, asker) for asker in askers])
+            for name, space in self.stage.evidence.others.items()
+        }
+        return Taste(vectors, history, np.array([asker.row for asker in askers]), others)
+
+
+def _vector_in(space: Space, asker: Asker) -> Floats:
+    seen = np.setdiff1d(asker.has, asker.new, assume_unique=True)
+    return space.vector_of(asker.row, seen, asker.new)
 
 
 def _rows_of(lists: Sequence[Rows], width: int) -> sp.csr_matrix:

@@ -14,13 +14,14 @@ from pipeline.job import Job
 from pipeline.rank import stage as rank_stage
 from pipeline.ranking import SecondStage, open_second_stage
 from pipeline.ranking.evidence import Evidence
+from pipeline.ranking.space import Space
 from pipeline.relations import symmetric
 from pipeline.schema import TRAIN
 from tests import worlds
 from tests.worlds import World
 
-SMALL = {"candidates": 12, "hidden": 4, "epochs": 4, "folds": 3}
-"""Settings of the rank stage that leave most of the planted catalogue out."""
+SMALL = {"candidates": 12, "hidden": 4, "epochs": 4, "folds": 3, "select_metric": "ndcg@20"}
+"""Settings of the rank stage that leave most of the planted catalogue out, where recall ties."""
 
 RANKER = "4a4ce4"
 
@@ -48,7 +49,7 @@ def evidence(seed: int = 0, width: int = 6, **world_options: object) -> Evidence
         name: symmetric(worlds.knn(vectors, world.present[name], 5))
         for name, vectors in world.vectors.items()
     }
-    return Evidence(users, items, train, relations, weights(train))
+    return Evidence(Space(users, items, items), train, relations, weights(train))
 
 
 def closed_form(store: Store, world: World) -> Artifact:
@@ -101,9 +102,8 @@ def bundle(store: Store, given: dict[str, Artifact], fingerprint: str = "b0d1e")
 
 def opened(ranker: Artifact, given: dict[str, Artifact]) -> SecondStage:
     """Return the second stage as the evaluation opens it."""
-    model = given["model"]
-    vectors = model.array("user_vectors.npy"), model.array("item_vectors.npy")
-    return open_second_stage(ranker, vectors, interactions.user_item(given["tables"]))
+    train = interactions.user_item(given["tables"])
+    return open_second_stage(ranker, Space.opened(given["model"]), train)
 
 
 def trained_only(world: World) -> World:

@@ -22,7 +22,8 @@ from pipeline.ranking.candidates import candidates_of, padded
 from pipeline.ranking.evidence import Evidence
 from pipeline.ranking.features import VECTORS, features
 from pipeline.ranking.network import Network
-from pipeline.ranking.store import SECOND, write_network, write_relations
+from pipeline.ranking.space import Space
+from pipeline.ranking.store import SECOND, write_network, write_others, write_relations
 from pipeline.relations import symmetric
 from pipeline.schema import VALIDATION
 from pipeline.scoring import blocks
@@ -62,7 +63,7 @@ def run(job: Job[RankConfig]) -> Facts:
 
     Raises:
         ConfigError: the model has no vectors to retrieve with, or no such second model.
-        ArtifactError: the second model has no item-item weights.
+        ArtifactError: the second model has no item-item weights, or another one no vectors.
         DataError: no user has both training and validation interactions.
     """
     tables = job.inputs["tables"]
@@ -72,6 +73,7 @@ def run(job: Job[RankConfig]) -> Facts:
         trial = _trial(job, evidence, held_out)
     network, share, facts = _fitted(job, trial)
     write_relations(job.into, evidence.relations)
+    write_others(job.into, evidence.others)
     if evidence.second is not None:
         files.write_matrix(job.into / SECOND, evidence.second)
     write_network(job.into, network, job.config.candidates, share)
@@ -88,12 +90,21 @@ def _evidence(job: Job[RankConfig]) -> Evidence:
     relations = {m: graphs.matrix(f"{m}_knn.npz") for m in graphs.modalities("_knn.npz")}
     relations[TOGETHER] = graphs.matrix(f"{TOGETHER}.npz")
     return Evidence(
-        model.array("user_vectors.npy"),
-        model.array("item_vectors.npy"),
+        Space.opened(model),
         interactions.user_item(job.inputs["tables"]),
         {name: symmetric(matrix) for name, matrix in sorted(relations.items())},
         _second(job),
+        {name: _other(job.inputs[f"model:{name}"], name) for name in job.config.others},
     )
+
+
+def _other(model: Artifact, name: str) -> Space:
+    if not model.has("item_vectors.npy"):
+        raise ArtifactError(
+            f"rank.others has {name}, which has no vectors; name models that have, such as gat, "
+            f"lightgcn or mf"
+        )
+    return Space.opened(model)
 
 
 def _second(job: Job[RankConfig]) -> sp.csr_matrix | None:

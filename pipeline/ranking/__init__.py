@@ -4,6 +4,7 @@ Shared by the rank stage, which fits it, the evaluation, and the service; numpy 
 """
 
 from pipeline.ranking.scorer import RankedScorer
+from pipeline.ranking.space import Space
 from pipeline.ranking.store import SecondStage, open_second_stage
 
-__all__ = ["RankedScorer", "SecondStage", "open_second_stage"]
+__all__ = ["RankedScorer", "SecondStage", "Space", "open_second_stage"]

@@ -17,7 +17,7 @@ def candidates_of(evidence: Evidence, taste: Taste, count: int, masked: sp.csr_m
         returns: (B, C) item rows, ascending, then ``UNKNOWN`` where a user has fewer.
     """
     longest = int(np.diff(masked.indptr).max(initial=0))
-    nearest, _ = top_k_exact(taste.vectors, evidence.item_vectors, count + longest)
+    nearest, _ = top_k_exact(taste.vectors, evidence.space.item_vectors, count + longest)
     found = [allowed(row, row_of(masked, b), count) for b, row in enumerate(nearest)]
     return with_second(evidence, taste, found, masked, count)
 

@@ -11,11 +11,14 @@ import scipy.sparse as sp
 
 from pipeline.arrays import Flags, Floats, Rows
 from pipeline.nearest import top_k_of_scores
-from pipeline.ranking.evidence import Evidence, Taste, unit
+from pipeline.ranking.evidence import Evidence, Taste
 from pipeline.ranking.pooling import entries_at, pooled
+from pipeline.ranking.space import unit
 
 VECTORS = "vectors"
 """The feature that is the retrieving vectors' own score."""
+OTHER = "other_"
+"""Begins the name of a feature that is another model's score."""
 NEIGHBOURS = (50, 300)
 """How many nearest users are asked what they took."""
 SHARPNESS = 4
@@ -35,12 +38,16 @@ def features(evidence: Evidence, taste: Taste, candidates: Rows) -> tuple[list[s
 
 
 def _all(evidence: Evidence, taste: Taste, candidates: Rows) -> Iterator[tuple[str, Floats]]:
-    nearest = vector_scores(evidence, taste.vectors, candidates)
+    nearest = evidence.space.scores(taste.vectors, candidates)
     yield VECTORS, nearest
     yield "vectors_rank", places(nearest, candidates >= 0)
     yield from zip(
         ("closest_sum", "closest_max"), closeness(evidence, taste, candidates), strict=True
     )
+    for name, space in evidence.others.items():
+        scores = space.scores(taste.others[name], candidates)
+        yield f"{OTHER}{name}", scores
+        yield f"{OTHER}{name}_rank", places(scores, candidates >= 0)
     if evidence.second is not None:
         total, largest = pooled(taste.history, evidence.second, candidates)
         scale = second_deviation(taste.history, evidence.second)
@@ -55,6 +62,8 @@ def _all(evidence: Evidence, taste: Taste, candidates: Rows) -> Iterator[tuple[s
         yield f"{name}_two", np.log1p(entries_at(two_steps, candidates))
     for count, taken in zip(NEIGHBOURS, neighbours_took(evidence, taste), strict=True):
         yield f"neighbours_{count}", np.log1p(entries_at(taken, candidates))
+    alike = evidence.profiles.took(taste.history, taste.users)
+    yield "profiles", np.log1p(entries_at(alike, candidates))
     yield "popularity", evidence.popularity[candidates]
     lengths = np.log1p(np.diff(taste.history.indptr)).astype(np.float32)
     yield "history", np.broadcast_to(lengths[:, None], candidates.shape)
@@ -73,33 +82,6 @@ def places(scores: Floats, real: Flags) -> Floats:
     return logs
 
 
-def vector_scores(evidence: Evidence, vectors: Floats, candidates: Rows) -> Floats:
-    """Return inner products, in standard deviations over the whole catalogue.
-
-    Shapes:
-        vectors: (B, D). candidates: (B, C). returns: (B, C).
-    """
-    return _standard(
-        evidence, vectors, np.einsum("bd,bcd->bc", vectors, evidence.item_vectors[candidates])
-    )
-
-
-def catalogue_scores(evidence: Evidence, vectors: Floats) -> Floats:
-    """Return what ``vector_scores`` does for every item, (B, N)."""
-    return _standard(evidence, vectors, vectors @ np.asarray(evidence.item_vectors).T)
-
-
-def _standard(evidence: Evidence, vectors: Floats, scores: Floats) -> Floats:
-    """Return scores (B, C) less their mean over the catalogue, over their deviation.
-
-    Both follow from mean and covariance of the item vectors: no other item need be scored.
-    """
-    mean, covariance = evidence.moments
-    spread = np.sqrt(((vectors @ covariance) * vectors).sum(axis=1).clip(min=_TINY))
-    standard: Floats = (scores - (vectors @ mean)[:, None]) / spread[:, None]
-    return standard
-
-
 def closeness(evidence: Evidence, taste: Taste, candidates: Rows) -> tuple[Floats, Floats]:
     """Return the sum and the maximum of a candidate's cosines with the history, above zero.
 
@@ -108,11 +90,11 @@ def closeness(evidence: Evidence, taste: Taste, candidates: Rows) -> tuple[Float
     """
     sums = np.zeros(candidates.shape, dtype=np.float32)
     largest = np.zeros(candidates.shape, dtype=np.float32)
-    bounds = taste.history.indptr
+    bounds, directions = taste.history.indptr, evidence.space.directions
     for b, row in enumerate(candidates):
         has = taste.history.indices[bounds[b] : bounds[b + 1]]
         if len(has):
-            cosines = (evidence.directions[row] @ evidence.directions[has].T).clip(min=0)
+            cosines = (directions[row] @ directions[has].T).clip(min=0)
             sums[b], largest[b] = np.log1p(cosines.sum(axis=1)), cosines.max(axis=1)
     return sums, largest
 

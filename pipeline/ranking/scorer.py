@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from pipeline.arrays import Floats, Rows
 from pipeline.artifacts import Artifact
 from pipeline.ranking.candidates import candidates_of
-from pipeline.ranking.features import catalogue_scores
+from pipeline.ranking.space import Space
 from pipeline.ranking.store import SecondStage, open_second_stage
 
 BELOW = 1e4
@@ -33,15 +33,14 @@ class RankedScorer:
         Raises:
             ArtifactError: they do not fit each other.
         """
-        vectors = model.array("user_vectors.npy"), model.array("item_vectors.npy")
-        return cls(open_second_stage(ranker, vectors, train), train)
+        return cls(open_second_stage(ranker, Space.opened(model), train), train)
 
     def scores(self, users: Rows) -> Floats:
         """Return (B, N): network scores of candidates, far lower vector scores of the others."""
         taste = self.stage.evidence.tastes(users)
         masked = sp.csr_matrix(self.masked[users])
         rows = candidates_of(self.stage.evidence, taste, self.stage.count, masked)
-        whole = catalogue_scores(self.stage.evidence, taste.vectors) - BELOW
+        whole = self.stage.evidence.space.catalogue_scores(taste.vectors) - BELOW
         owners, places = np.nonzero(rows >= 0)
         found = self.stage.scores(taste, rows)
         whole[owners, rows[owners, places]] = found[owners, places]

@@ -16,10 +16,12 @@ from pipeline.ranking.blend import blended
 from pipeline.ranking.evidence import Evidence, Taste
 from pipeline.ranking.features import VECTORS, features
 from pipeline.ranking.network import Network, shapes
+from pipeline.ranking.space import Space
 
 NETWORK, SETTINGS, SECOND = "network.safetensors", "ranking.json", "second.npz"
 _RELATION = "relation_{}.npz"
-_RELATIONS = "relation_"
+_OTHER = "other_{}_{}.npy"
+_VECTORS = ("user_vectors", "item_vectors", "fold_in")
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,13 @@ def write_relations(into: Path, relations: Mapping[str, sp.csr_matrix]) -> None:
         files.write_matrix(into / _RELATION.format(name), matrix)
 
 
+def write_others(into: Path, others: Mapping[str, Space]) -> None:
+    """Write the other models' vectors of an Evidence."""
+    for name, space in others.items():
+        for part in _VECTORS:
+            files.write_array(into / _OTHER.format(name, part), getattr(space, part))
+
+
 def write_network(into: Path, network: Network, count: int, share: float) -> None:
     """Write the network and its settings."""
     save_file(network.arrays(), into / NETWORK)
@@ -61,25 +70,26 @@ def write_network(into: Path, network: Network, count: int, share: float) -> Non
 def second_stage_files(artifact: Artifact) -> list[str]:
     """Return the files of the second stage that an artifact holds."""
     named = [name for name in (NETWORK, SETTINGS, SECOND) if artifact.has(name)]
-    return [*named, *(_RELATION.format(m) for m in _relations(artifact))]
+    relations = [_RELATION.format(name) for name in _named(artifact, _RELATION)]
+    return [*named, *relations, *(file for each in _others(artifact).values() for file in each)]
 
 
-def open_second_stage(
-    artifact: Artifact, vectors: tuple[Floats, Floats], taken: sp.csr_matrix
-) -> SecondStage:
-    """Return the second stage of a ranker or bundle.
+def open_second_stage(artifact: Artifact, space: Space, taken: sp.csr_matrix) -> SecondStage:
+    """Return the second stage of a ranker or bundle, over the vectors that retrieve.
 
     Shapes:
-        vectors: users (U, D) and items (N, D). taken: CSR (U, N), what each user has.
+        taken: CSR (U, N), what each user has.
 
     Raises:
         ArtifactError: its parts do not fit the vectors, or its network wants other features.
     """
     settings = artifact.json(SETTINGS)
     network = _network(artifact, settings["features"])
-    relations = {name: artifact.matrix(_RELATION.format(name)) for name in _relations(artifact)}
+    names = _named(artifact, _RELATION)
+    relations = {name: artifact.matrix(_RELATION.format(name)) for name in names}
     second = artifact.matrix(SECOND) if artifact.has(SECOND) else None
-    evidence = Evidence(*vectors, taken, relations, second)
+    others = {n: Space(*map(artifact.array, parts)) for n, parts in _others(artifact).items()}
+    evidence = Evidence(space, taken, relations, second, others)
     _must_fit(artifact, evidence, network)
     return SecondStage(evidence, network, int(settings["candidates"]), settings["vectors"])
 
@@ -98,7 +108,12 @@ def _must_fit(artifact: Artifact, evidence: Evidence, network: Network) -> None:
     found = [m.shape for m in (*evidence.relations.values(), evidence.second) if m is not None]
     if any(shape != square for shape in found):
         raise _unfit(artifact, f"item-item matrices have the shapes {found}, wanted {square}")
-    someone = evidence.tastes(np.arange(min(1, len(evidence.user_vectors))))
+    found = [each.shape for each in evidence.others.values()]
+    if any(shape != evidence.space.shape for shape in found):
+        raise _unfit(
+            artifact, f"other vectors are of (users, items) {found}, wanted {evidence.space.shape}"
+        )
+    someone = evidence.tastes(np.arange(min(1, len(evidence.space.user_vectors))))
     names, _ = features(evidence, someone, np.zeros((len(someone.users), 1), dtype=np.int64))
     if tuple(names) != network.names:
         raise _unfit(artifact, f"its network wants {[*network.names]}, there are {names}")
@@ -111,6 +126,14 @@ def _unfit(artifact: Artifact, what: str) -> ArtifactError:
     )
 
 
-def _relations(artifact: Artifact) -> list[str]:
-    names = [n for n in artifact.manifest["files"] if n.startswith(_RELATIONS)]
-    return sorted(n.removeprefix(_RELATIONS).removesuffix(".npz") for n in names)
+def _others(artifact: Artifact) -> dict[str, list[str]]:
+    """Return the files of each other model's vectors, by its name."""
+    names = _named(artifact, _OTHER.format("{}", _VECTORS[0]))
+    return {name: [_OTHER.format(name, part) for part in _VECTORS] for name in names}
+
+
+def _named(artifact: Artifact, pattern: str) -> list[str]:
+    """Return what stands for the braces of ``pattern`` in the names of files, sorted."""
+    start, end = pattern.split("{}")[0], pattern.rsplit("{}", 1)[-1]
+    names = [n for n in artifact.manifest["files"] if n.startswith(start) and n.endswith(end)]
+    return sorted(n.removeprefix(start).removesuffix(end) for n in names)

@@ -24,8 +24,8 @@ class Lists:
     """A teacher's best items for each user, and how it shares one unit of attention over them.
 
     Shapes:
-        items: (U, M) rows, ``UNKNOWN`` where a list has ended. shares: (U, M), rows sum to 1, or to 0 for a
-        user without a list.
+        items: (U, M) rows, ``UNKNOWN`` where a list has ended. shares: (U, M), rows sum to 1, or
+        to 0 for a user without a list.
     """
 
     items: Tensor

@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import save_file
 
 from pipeline import files, measure
-from pipeline.config import TrainConfig
+from pipeline.config import FIRST, TrainConfig
 from pipeline.errors import ConfigError
-from pipeline.job import FIRST, Facts, Job
+from pipeline.job import Facts, Job
 from pipeline.models import MODELS, Options, Outputs, Recommender
 from pipeline.train.auto import recipes_of
 from pipeline.train.checkpoint import Checkpoints, Progress, copied

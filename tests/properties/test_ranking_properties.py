@@ -11,6 +11,7 @@ from pipeline.ranking.candidates import candidates_of, padded, second_best
 from pipeline.ranking.evidence import Evidence, Taste
 from pipeline.ranking.features import features
 from pipeline.ranking.pooling import pooled, pooled_naive
+from pipeline.ranking.space import Space
 
 relaxed = settings(max_examples=80, deadline=None)
 
@@ -65,7 +66,7 @@ def tastes(draw):
     directions = rng.normal(size=(items, 3)).astype(np.float32)
     relations = {"text": sparse(rng, items, items, 0.3, rng.exponential)}
     second = draw(st.sampled_from([None, sparse(rng, items, items, 0.5, rng.normal)]))
-    evidence = Evidence(vectors, directions, taken, relations, second)
+    evidence = Evidence(Space(vectors, directions, directions), taken, relations, second)
     chosen = rng.integers(users, size=draw(st.integers(1, 4)))
     taste = evidence.tastes(chosen)
     if draw(st.booleans()):
@@ -84,7 +85,7 @@ def real(row):
 def test_candidates_hold_the_exact_best_and_nothing_masked(case):
     evidence, taste, masked, count = case
     found = candidates_of(evidence, taste, count, masked)
-    best, _ = top_k_naive(taste.vectors, evidence.item_vectors, evidence.items)
+    best, _ = top_k_naive(taste.vectors, evidence.space.item_vectors, evidence.items)
     for b, row in enumerate(found):
         items, barred = real(row), set(masked[b].indices.tolist())
         assert items == sorted(set(items)) and not barred & {*items}
@@ -96,7 +97,7 @@ def test_candidates_hold_the_exact_best_and_nothing_masked(case):
 @given(tastes())
 def test_candidates_are_those_of_the_vectors_and_of_the_second_model(case):
     evidence, taste, masked, count = case
-    best, _ = top_k_naive(taste.vectors, evidence.item_vectors, evidence.items)
+    best, _ = top_k_naive(taste.vectors, evidence.space.item_vectors, evidence.items)
     for b, row in enumerate(candidates_of(evidence, taste, count, masked)):
         allowed = [i for i in range(evidence.items) if i not in masked[b].indices]
         wanted = {*[i for i in best[b].tolist() if i in allowed][:count]}

@@ -23,9 +23,10 @@ def cases(draw):
     rng = np.random.default_rng(draw(st.integers(0, 1 << 20)))
     lists, long = draw(st.integers(1, 4)), draw(st.integers(1, 12))
     rows = np.stack([rng.permutation(N_ITEMS)[:long] for _ in range(lists)])
-    scores = -np.sort(-rng.integers(0, 8, size=rows.shape), axis=1).astype(np.float32)
+    scores = -np.sort(-rng.integers(0, 9, size=rows.shape), axis=1).astype(np.float32)
     for at in range(lists):
         end = rng.integers(0, long + 1)
+        scores[at, [0, max(0, end - 1)]] = 8, 0  # the span is a power of two: exact as well
         rows[at, end:], scores[at, end:] = UNKNOWN, -np.inf
     vectors = EXACT[rng.integers(len(EXACT), size=N_ITEMS)].astype(np.float32)
     if draw(st.booleans()):

@@ -115,7 +115,8 @@ def test_where_nothing_helps_the_vectors_rank(given, tmp_path, monkeypatch):
     users = np.arange(79)
     masked = train[users].toarray() > 0
     ranked = RankedScorer(stage, train).scores(users)
-    vectors = stage.evidence.user_vectors[users] @ stage.evidence.item_vectors.T
+    space = stage.evidence.space
+    vectors = space.user_vectors[users] @ space.item_vectors.T
     best = [np.argsort(-np.where(masked, -np.inf, each))[:, :12] for each in (ranked, vectors)]
     assert (best[0] == best[1]).mean() > 0.99
 

@@ -9,17 +9,16 @@ import scipy.sparse as sp
 from pipeline.ids import UNKNOWN
 from pipeline.ranking import evidence as evidence_module
 from pipeline.ranking.candidates import candidates_of
-from pipeline.ranking.evidence import Evidence, Taste, unit
+from pipeline.ranking.evidence import Evidence, Taste
 from pipeline.ranking.features import (
     NEIGHBOURS,
-    catalogue_scores,
     closeness,
     features,
     neighbours_took,
     places,
     second_deviation,
-    vector_scores,
 )
+from pipeline.ranking.space import Space, unit
 from tests.ranking_worlds import evidence as planted
 
 USERS = np.array([0, 3, 17, 42, 5])
@@ -50,31 +49,32 @@ def test_the_names_are_those_of_the_documents(known, taste, candidates):
     relations = [f"{m}_{part}" for m in ("text", "image") for part in ("sum", "max", "two")]
     assert [*named(known, taste, candidates)] == [
         "vectors", "vectors_rank", "closest_sum", "closest_max", "second", "second_rank",
-        "second_max", *relations, "neighbours_50", "neighbours_300", "popularity", "history",
+        "second_max", *relations, "neighbours_50", "neighbours_300", "profiles", "popularity",
+        "history",
     ]  # fmt: skip
 
 
 def test_the_vectors_score_in_standard_deviations(known, taste, candidates):
-    scores = taste.vectors @ known.item_vectors.T
+    scores = taste.vectors @ known.space.item_vectors.T
     standard = (scores - scores.mean(axis=1, keepdims=True)) / scores.std(axis=1, keepdims=True)
-    np.testing.assert_allclose(catalogue_scores(known, taste.vectors), standard, **close)
+    np.testing.assert_allclose(known.space.catalogue_scores(taste.vectors), standard, **close)
     of_candidates = np.take_along_axis(standard, candidates, axis=1)
     np.testing.assert_allclose(
-        vector_scores(known, taste.vectors, candidates), of_candidates, **close
+        known.space.scores(taste.vectors, candidates), of_candidates, **close
     )
 
 
 def test_a_vector_of_nothing_scores_nothing(known):
-    nobody = np.zeros((1, known.item_vectors.shape[1]), dtype=np.float32)
-    assert not catalogue_scores(known, nobody).any()
+    nobody = np.zeros((1, known.space.item_vectors.shape[1]), dtype=np.float32)
+    assert not known.space.catalogue_scores(nobody).any()
 
 
 def test_closeness_is_that_of_every_pair(known, taste, candidates):
     sums, largest = closeness(known, taste, candidates)
     for b, row in enumerate(candidates):
-        has = known.item_vectors[taste.history[b].indices]
+        has = known.space.item_vectors[taste.history[b].indices]
         for c, item in enumerate(row):
-            mine = known.item_vectors[item]
+            mine = known.space.item_vectors[item]
             cosines = [
                 max(0.0, float(h @ mine / np.linalg.norm(h) / np.linalg.norm(mine))) for h in has
             ]
@@ -121,7 +121,7 @@ def test_the_places_are_among_the_candidates(known, taste, candidates):
 
 def test_neighbours_are_asked_one_by_one(known, taste, candidates):
     """The 50 nearest of the users with items and a vector, weighed by the cosine to the fourth."""
-    directions = unit(known.user_vectors)
+    directions = unit(known.space.user_vectors)
     found = named(known, taste, candidates)
     for b, user in enumerate(USERS):
         others = [u for u in known.pool if u != user]
@@ -160,11 +160,11 @@ def test_a_stranger_has_the_features_of_a_known_user_of_the_same_taste(known, ta
     strangers = Taste(taste.vectors, taste.history, np.full(len(USERS), UNKNOWN))
     names, ours = features(known, taste, candidates)
     theirs = features(known, strangers, candidates)[1]
-    alike = np.array([not name.startswith("neighbours") for name in names])
+    alike = np.array([not name.startswith(("neighbours", "profiles")) for name in names])
     assert np.array_equal(ours[..., alike], theirs[..., alike])
-    vectors = known.user_vectors.copy()
+    vectors = known.space.user_vectors.copy()
     vectors[USERS] = 0
-    without_them = replace(known, user_vectors=vectors)
+    without_them = replace(known, space=replace(known.space, user_vectors=vectors))
     same = (features(without_them, each, candidates)[1] for each in (taste, strangers))
     assert np.array_equal(*same)
 
@@ -182,12 +182,24 @@ def test_without_a_second_model_there_are_fewer_features(known, taste, candidate
     assert {*named(known, taste, candidates)} - {*fewer} == {"second", "second_rank", "second_max"}
 
 
+def test_another_model_has_a_say_beside_the_one_that_retrieves(known, taste, candidates):
+    rng = np.random.default_rng(5)
+    users, items = (rng.normal(size=(n, 3)).astype("f4") for n in known.taken.shape)
+    both = replace(known, others={"mf": Space(users, items, items)})
+    found = named(both, both.tastes(USERS), candidates)
+    assert {*found} - {*named(known, taste, candidates)} == {"other_mf", "other_mf_rank"}
+    scores = both.others["mf"].catalogue_scores(users[USERS])
+    wanted = np.take_along_axis(scores, candidates, axis=1)
+    np.testing.assert_allclose(found["other_mf"], wanted, **close)
+    np.testing.assert_allclose(found["other_mf_rank"], places(wanted, candidates >= 0), **close)
+
+
 def test_the_pool_holds_those_with_most_items(known, monkeypatch):
     counts = np.diff(known.taken.indptr)
-    everybody = np.flatnonzero((counts > 0) & known.user_vectors.any(axis=1))
+    everybody = np.flatnonzero((counts > 0) & known.space.user_vectors.any(axis=1))
     assert np.array_equal(known.pool, everybody)
     monkeypatch.setattr(evidence_module, "POOL", 10)
-    few = Evidence(known.user_vectors, known.item_vectors, known.taken, known.relations)
+    few = Evidence(known.space, known.taken, known.relations)
     assert len(few.pool) == 10 and (np.diff(few.pool) > 0).all()
     assert counts[few.pool].min() >= np.sort(counts[everybody])[-10]
 

@@ -14,6 +14,7 @@ from pipeline.errors import ArtifactError
 from pipeline.ranking import RankedScorer, open_second_stage
 from pipeline.ranking.candidates import candidates_of
 from pipeline.ranking.scorer import BELOW
+from pipeline.ranking.space import Space
 from pipeline.ranking.store import NETWORK, SECOND, SETTINGS
 from tests import ranking_worlds, worlds
 from tests.artifacts.whole_runs import replaced, rewritten
@@ -62,7 +63,7 @@ def other_names(settings):
 @pytest.mark.parametrize(
     ("name", "change", "says"),
     [
-        (SETTINGS, fewer_names, r"network has arrays of shapes .*wanted .*\(19,\)"),
+        (SETTINGS, fewer_names, r"network has arrays of shapes .*wanted .*\(20,\)"),
         (SETTINGS, other_names, r"network wants \['smell', .*there are \['vectors'"),
         ("relation_text.npz", narrower, r"matrices have the shapes .*\(63, 63\).*\(64, 64\)"),
         (SECOND, narrower, r"matrices have the shapes .*\(63, 63\).*wanted \(64, 64\)"),
@@ -102,9 +103,10 @@ def test_a_relation_less_is_other_features(ranker, given):
 
 def test_vectors_of_other_items_are_refused(ranker, given):
     model, train = given["model"], interactions.user_item(given["tables"])
-    vectors = model.array("user_vectors.npy"), model.array("item_vectors.npy")[:-1]
+    items = model.array("item_vectors.npy")[:-1]
+    fewer = Space(model.array("user_vectors.npy"), items, items)
     with pytest.raises(ArtifactError, match=r"wanted \(63, 63\)"):
-        open_second_stage(ranker, vectors, sp.csr_matrix(train[:, :-1]))
+        open_second_stage(ranker, fewer, sp.csr_matrix(train[:, :-1]))
 
 
 class TestScorer:
@@ -129,7 +131,7 @@ class TestScorer:
     def test_the_others_follow_in_the_order_of_the_vectors(self, scorer):
         users = np.array([3, 11])
         scores, evidence = scorer.scores(users), scorer.stage.evidence
-        products = evidence.user_vectors[users] @ evidence.item_vectors.T
+        products = evidence.space.user_vectors[users] @ evidence.space.item_vectors.T
         for b in range(2):
             others = np.flatnonzero(scores[b] < -BELOW / 2)
             by_score = others[np.argsort(-scores[b, others])]

@@ -8,9 +8,9 @@ import torch
 
 from pipeline import files, measure, schema
 from pipeline.artifacts import Store
-from pipeline.config import DataConfig, DistillConfig, RuntimeConfig, TrainConfig
+from pipeline.config import FIRST, DataConfig, DistillConfig, RuntimeConfig, TrainConfig
 from pipeline.errors import ArtifactError, ConfigError, DataError, StageFailedError
-from pipeline.job import FIRST, Job
+from pipeline.job import Job
 from pipeline.models import MODELS
 from pipeline.schema import KINDS
 from pipeline.train import stage
