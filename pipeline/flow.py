@@ -89,7 +89,7 @@ STAGES = {
             seeded=True,
         ),
         Stage(
-            "rank", "ranker", "pipeline.rank.stage", 3, ("tables", "graphs", "model"), seeded=True
+            "rank", "ranker", "pipeline.rank.stage", 4, ("tables", "graphs", "model"), seeded=True
         ),
         Stage(
             "evaluate",

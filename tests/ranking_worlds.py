@@ -61,6 +61,22 @@ def closed_form(store: Store, world: World) -> Artifact:
     return worlds.publish(store, "model", "ea5e", write, inputs={"tables": "7ab1e5"})
 
 
+def another(store: Store, world: World) -> Artifact:
+    """Return a model with narrow vectors of its own mind, which fold in differently."""
+    rng = np.random.default_rng(9)
+    items = rng.normal(size=(world.n_items, 3)).astype(np.float32)
+    users = (world.matrix() @ items).astype(np.float32)
+
+    def write(into: Path) -> None:
+        files.write_array(into / "user_vectors.npy", users)
+        files.write_array(into / "item_vectors.npy", items)
+        files.write_array(into / "fold_in.npy", items * 0.5)
+        files.write_lines(into / "curve.jsonl", [])
+        (into / "weights.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+
+    return worlds.publish(store, "model", "07e4", write, inputs={"tables": "7ab1e5"})
+
+
 def inputs(store: Store, world: World) -> dict[str, Artifact]:
     """Return what the rank stage is given."""
     return {

@@ -23,6 +23,8 @@ def checks(artifact: Artifact) -> Iterator[Check]:
     positive = bool((arrays["deviation"] > 0).all())
     yield Check(NETWORK, "deviations are positive", positive, "zero or less")
     for name in second_stage_files(artifact):
+        if name.endswith(".npy"):
+            yield finite(name, artifact.array(name))
         if name.endswith(".npz"):
             matrix = artifact.matrix(name)
             yield finite(name, matrix.data)

@@ -29,8 +29,8 @@ from pipeline.schema import VALIDATION
 from pipeline.scoring import blocks
 
 TOGETHER = "cooccurrence"
-SHARES = (0.0, 0.25, 0.5, 0.75)
-"""Of the vectors' own scores in the result."""
+SHARE = 0.25
+"""Of the vectors' own scores in the result: enough to steady the network (docs/log.md)."""
 REPORTED = ("recall@20", "ndcg@20")
 
 
@@ -154,23 +154,21 @@ def _trial(job: Job[RankConfig], evidence: Evidence, held_out: sp.csr_matrix) ->
 def _fitted(job: Job[RankConfig], trial: Trial) -> tuple[Network, float, Facts]:
     """Return the best network of those tried, by what it scores on users it never saw.
 
-    Tried are a linear one and one with hidden units, each alone and with a share of the vectors'
-    scores; the share comes back beside the network. Where none beats the vectors alone, they rank.
+    Tried are a linear one and one with hidden units, each steadied by a share of the vectors'
+    scores. Where neither beats the vectors alone, they rank, and the share returned is 0.
     """
     config, wanted = job.config, [job.config.select_metric, *REPORTED]
     vectors = trial.examples.features[:, :, trial.names.index(VECTORS)]
-    alone = trial.metrics(vectors, wanted)
+    best = trial.metrics(vectors, wanted)
     kept, share = Network.of_one(trial.names, trial.names.index(VECTORS)), 0.0
-    best, tried = alone, {"vectors alone": alone}
+    tried = {"vectors alone": best}
     with measure.task("fit"):
         for hidden in dict.fromkeys((0, config.hidden)):
             fitted = fit(trial.names, trial.examples, _recipe(config, hidden, job.seed))
-            for each in SHARES:
-                scores = blended(fitted.held_out, vectors, trial.examples.real, each)
-                found = trial.metrics(scores, wanted)
-                tried[f"{hidden} hidden units, vectors {each:.0%}"] = found
-                if found[config.select_metric] > best[config.select_metric]:
-                    best, kept, share = found, fitted.network, each
+            scores = blended(fitted.held_out, vectors, trial.examples.real, SHARE)
+            found = tried[f"{hidden} hidden units"] = trial.metrics(scores, wanted)
+            if found[config.select_metric] > best[config.select_metric]:
+                best, kept, share = found, fitted.network, SHARE
     return kept, share, {"validation_out_of_fold": best, "vectors_share": share, "tried": tried}
 
 

@@ -9,6 +9,7 @@ from pipeline.errors import ArtifactError
 from pipeline.ids import UNKNOWN
 from pipeline.ranking import RankedScorer
 from pipeline.scoring import Ranking
+from serving.asker import look_up
 from serving.bundle import Bundle
 from serving.messages import RecommendRequest
 from serving.recommender import Recommender
@@ -25,10 +26,14 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def given(store, tmp_path_factory):
-    """Everything of a run whose ranker learned from validation, and whose users are as trained."""
+    """Everything of a run whose ranker learned from validation, and whose users are as trained.
+
+    The ranker asks another model, too.
+    """
     world = worlds.planted()
     whole = ranking_worlds.inputs(store, world)
-    ranker = ranking_worlds.ranker(store, whole)
+    asked = {**whole, "model:mf": ranking_worlds.another(store, world)}
+    ranker = ranking_worlds.ranker(store, asked, others=["mf"])
     as_trained = Store(tmp_path_factory.mktemp("trained"))
     tables = worlds.tables(as_trained, ranking_worlds.trained_only(world))
     return {**whole, "tables": tables, "ranker": ranker}
@@ -107,6 +112,20 @@ def test_pages_are_parts_of_one_list(recommender, size):
     pages = [ask(recommender, user="u7", k=size, offset=at) for at in range(0, 48, size)]
     assert [row for page in pages for row in rows(page)][:48] == whole
     assert [item.rank for page in pages for item in page.items][:48] == [*range(1, 49)]
+
+
+def test_another_model_sees_a_stranger_by_its_own_fold_in(recommender, bundle):
+    """The stranger has what a known user has: nothing is new, so only the rows differ."""
+    space = bundle.second_stage.evidence.others["mf"]
+    history = bundle.seen_by(4)
+    stranger = look_up(bundle, RecommendRequest(history=[f"i{row}" for row in history]))
+    known = look_up(bundle, RecommendRequest(user="u4", history=["i1"]))
+    tastes = recommender._ranker._taste([stranger, known])
+    folded = space.fold_in[history].sum(axis=0) / np.sqrt(len(history))
+    np.testing.assert_allclose(tastes.others["mf"][0], folded, rtol=1e-5)
+    count = len(history)
+    whole = (space.user_vectors[4] * np.sqrt(count) + space.fold_in[1]) / np.sqrt(count + 1)
+    np.testing.assert_allclose(tastes.others["mf"][1], whole, rtol=1e-5)
 
 
 def test_a_batch_answers_as_single_requests_do(recommender):

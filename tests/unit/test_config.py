@@ -34,6 +34,14 @@ def write(folder: Path, text: str) -> Path:
             "data: {format: demo}\nbaselines: {eas: {model: ease}}\nrank: {}",
             r"rank.second .*did you mean 'eas'.*Add it \(baselines: .ease: .model: ease..\)",
         ),
+        (
+            "data: {format: demo}\nbaselines: {mf: {model: mf}}\nrank: {second: null, others: [m]}",
+            r"rank.others names the baseline 'm' .did you mean 'mf'.*leave it out of rank.others",
+        ),
+        (
+            "data: {format: demo}\nrank: {second: null, others: [first]}",
+            "rank.others names the baseline 'first'",
+        ),
         ("data: {format: demo}\nrank: {second: null, hiden: 3}", "did you mean 'hidden'"),
         ("data: {format: demo}\nrank: {second: null, folds: 1}", "rank.folds.*than or equal to 2"),
         ("data: {format: demo}\ntrain: {distill: {}}", "learns from a second stage; add a rank"),

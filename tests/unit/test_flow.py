@@ -157,6 +157,17 @@ def test_the_lists_are_learned_from_a_first_network_and_its_second_stage(raw):
     assert not [name for name in needs(steps, "evaluate") if "first" in name]
 
 
+def test_others_are_asked_by_both_second_stages_the_first_network_by_the_last_alone(raw):
+    overrides = ("rank.others=[popularity, first]",)
+    steps = steps_of(raw, DISTILLED, *overrides)
+    assert needs(steps, "rank")["model:first"] == "train:first"
+    assert "model:first" not in needs(steps, "rank:first")
+    for name in ("rank", "rank:first"):
+        assert needs(steps, name)["model:popularity"] == "train:popularity"
+    alone = {s.name: s.fingerprint for s in steps_of(raw, DISTILLED, "rank.others=[first]")}
+    assert {s.name: s.fingerprint for s in steps_of(raw, DISTILLED)}["train"] == alone["train"]
+
+
 def test_the_first_network_is_the_main_one_but_for_what_is_said(raw):
     steps = {s.name: s.config for s in steps_of(raw, DISTILLED, "train.width=32")}
     assert (steps["train:first"].epochs, steps["train:first"].width) == (2, 32)

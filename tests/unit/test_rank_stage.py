@@ -9,7 +9,6 @@ from pipeline import files, interactions, promises
 from pipeline.artifacts import Store
 from pipeline.errors import ArtifactError, ConfigError, DataError
 from pipeline.evaluate.metrics import Metric, validate
-from pipeline.rank.stage import SHARES
 from pipeline.ranking import RankedScorer
 from pipeline.ranking.store import SECOND, second_stage_files
 from pipeline.relations import symmetric
@@ -41,8 +40,7 @@ def test_it_keeps_its_promises(ranker):
 def test_it_says_what_it_tried_and_what_it_looks_at(ranker, given):
     facts = ranker.facts
     assert facts["users"] == 79 and facts["features"] == ranker.json("ranking.json")["features"]
-    blends = [f"{h} hidden units, vectors {share:.0%}" for h in (0, 4) for share in SHARES]
-    assert {*facts["tried"]} == {"vectors alone", *blends}
+    assert {*facts["tried"]} == {"vectors alone", "0 hidden units", "4 hidden units"}
     best = max(found["ndcg@20"] for found in facts["tried"].values())
     assert facts["validation_out_of_fold"]["ndcg@20"] == best
     assert facts["vectors_share"] == ranker.json("ranking.json")["vectors"]
@@ -84,6 +82,23 @@ def test_without_a_second_model_the_vectors_find_everything(given, tmp_path):
     assert ranking_worlds.opened(ranker, given).evidence.second is None
 
 
+def test_other_models_are_kept_whole_and_asked(given, tmp_path):
+    ranker = made(tmp_path, {**given, "model:mf": given["model"]}, others=["mf"])
+    assert promises.broken(ranker) == []
+    for part in ("user_vectors", "item_vectors", "fold_in"):
+        found = ranker.array(f"other_mf_{part}.npy")
+        assert np.array_equal(found, given["model"].array(f"{part}.npy"))
+    assert {"other_mf", "other_mf_rank"} <= {*ranker.facts["features"]}
+    evidence = ranking_worlds.opened(ranker, given).evidence
+    assert evidence.others["mf"].shape == evidence.space.shape
+
+
+def test_another_model_without_vectors_is_refused(given, tmp_path):
+    inputs = {**given, "model:knn": given["model:ease"]}
+    with pytest.raises(ArtifactError, match=r"rank.others has knn, which has no vectors; name"):
+        made(tmp_path, inputs, others=["knn"])
+
+
 def test_few_users_are_drawn_from_the_seed(given, tmp_path):
     first, again, other = (
         made(tmp_path / f"{at}", given, users=20, seed=seed).facts["tried"]["vectors alone"]
@@ -95,7 +110,7 @@ def test_few_users_are_drawn_from_the_seed(given, tmp_path):
 
 def test_no_units_is_tried_once(given, tmp_path):
     tried = made(tmp_path, given, hidden=0).facts["tried"]
-    assert len(tried) == 1 + len(SHARES) and all("4 hidden" not in name for name in tried)
+    assert {*tried} == {"vectors alone", "0 hidden units"}
 
 
 def test_where_nothing_helps_the_vectors_rank(given, tmp_path, monkeypatch):
@@ -106,7 +121,6 @@ def test_where_nothing_helps_the_vectors_rank(given, tmp_path, monkeypatch):
             self.network, self.held_out = None, -examples.features[:, :, 0]
 
     monkeypatch.setattr("pipeline.rank.stage.fit", Useless)
-    monkeypatch.setattr("pipeline.rank.stage.SHARES", (0.0, 0.25))
     ranker = made(tmp_path, given)
     tried = ranker.facts["tried"]
     assert ranker.facts["validation_out_of_fold"] == tried["vectors alone"]
