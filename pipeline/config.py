@@ -218,7 +218,7 @@ class RankConfig(Section):
     users: int = Field(50_000, ge=1)
     """At most this many validation users are learned from."""
     select_metric: str = Field("recall@20", pattern=r"^[a-z]+@[1-9][0-9]*$")
-    """Out-of-fold metric that decides between the vectors alone, a linear ranker and hidden units."""
+    """Out-of-fold metric that decides between vectors alone, a linear ranker and hidden units."""
 
 
 class EvaluateConfig(Section):
