@@ -123,7 +123,7 @@ class TestPlan:
                 config = load_config(job.config, job.of(3))
                 assert config.seed == 3
                 if "rank=null" in job.overrides:
-                    assert (config.rank, config.train.distill, config.baselines) == (None, None, {})
+                    assert (config.rank, config.train.distill) == (None, None)
 
     def test_an_entry_says_more_than_its_group_and_a_group_more_than_the_plan(self, place):
         base, deeper = jobs_of(read_plan(place / "plan.yaml"), "ablation", place)
