@@ -86,8 +86,9 @@ def find_run(store: Store, which: str | None) -> Run:
     """
     asked = _pick(store, which)
     found = {**_below(store, asked), asked.kind: asked}
-    for above in _made_of(store, found.get(MODEL)):
-        found = {**_below(store, above), above.kind: above, **found}
+    for kind in ("report", "bundle"):
+        for above in _made_of(store, kind, found):
+            found = {**_below(store, above), kind: above, **found}
     tables = found.get("tables")
     if tables is None:
         named = asked.manifest["inputs"].get("tables")
@@ -135,16 +136,21 @@ def _below(store: Store, artifact: Artifact) -> dict[str, Artifact]:
     return found | known
 
 
-def _made_of(store: Store, model: Artifact | None) -> Iterator[Artifact]:
-    """Yield the newest report and bundle of a model; the promoted bundle where it is one."""
-    for kind in ("report", "bundle") if model else ():
-        made = [a for a in store.all(kind) if model and _is_of(a, model)]
-        current = [a for a in made if a.fingerprint == store.current(kind)]
-        yield from (current or made)[-1:]
+def _made_of(store: Store, kind: str, found: Mapping[str, Artifact]) -> list[Artifact]:
+    """Return what was made of the model that was found: the promoted one, else the newest.
+
+    Several runs may share a model. What shares the other artifacts too, such as the second stage,
+    comes before what does not.
+    """
+    made = [a for a in store.all(kind) if MODEL in found and _shares(a, MODEL, found)]
+    same = [a for a in made if all(_shares(a, name, found) for name in a.manifest["inputs"])]
+    current = [a for a in same if a.fingerprint == store.current(kind)]
+    return (current or same or made)[-1:]
 
 
-def _is_of(artifact: Artifact, model: Artifact) -> bool:
-    return bool(artifact.manifest["inputs"].get(MODEL) == model.fingerprint)
+def _shares(artifact: Artifact, name: str, found: Mapping[str, Artifact]) -> bool:
+    """Return whether an artifact was made from the one that was found, where one was."""
+    return name not in found or artifact.manifest["inputs"].get(name) == found[name].fingerprint
 
 
 def _gone(store: Store, found: Mapping[str, Artifact]) -> Iterator[str]:

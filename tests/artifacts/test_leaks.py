@@ -572,6 +572,23 @@ def test_a_run_is_found_from_any_of_its_artifacts(honest):
     assert leaks.find_run(honest, everything.tables.fingerprint[:9]).models == {}
 
 
+def test_of_two_runs_that_share_a_model_the_one_of_the_bundle_is_examined(store, run):
+    """The newer report is of another second stage."""
+    report = run.by_kind["report"]
+    newer = report.path.parent / "0ther"
+    shutil.copytree(report.path, newer)
+    plant.manifested(
+        type(report)(newer, report.manifest),
+        fingerprint="0ther",
+        created_at="2999-01-01T00:00:00+00:00",
+        inputs={**report.manifest["inputs"], "ranker": "07e4"},
+    )
+    assert store.all("report")[-1].fingerprint == "0ther"
+    of_bundle = leaks.find_run(store, "bundle")
+    assert of_bundle.by_kind["report"].fingerprint == report.fingerprint
+    assert leaks.find_run(store, "report/0ther").by_kind["report"].fingerprint == "0ther"
+
+
 def test_what_is_gone_is_said_and_not_examined(store, run):
     shutil.rmtree(run.by_kind["graphs"].path)
     left = plant.find(store)
