@@ -1,6 +1,7 @@
 """One training of a study on the planted world: the stage's own numbers, and nothing left."""
 
 import dataclasses
+import time
 
 import numpy as np
 import pytest
@@ -109,6 +110,7 @@ def test_a_process_that_dies_is_tried_again_and_then_recorded(store, monkeypatch
         begun.append(order.step.fingerprint)
         if len(begun) != 2:
             raise StageKilledError("ended by SIGKILL")
+        time.sleep(0.1)  # seconds are rounded
         return Outcome(0.5, ((1, 0.5),))
 
     monkeypatch.setattr(trials, "_in_a_child", dies)
