@@ -13,7 +13,9 @@ import yaml
 from pydantic import Field, model_validator
 
 from pipeline.config_train import FIRST as FIRST
+from pipeline.config_train import BaselineConfig as BaselineConfig
 from pipeline.config_train import DistillConfig as DistillConfig
+from pipeline.config_train import RankConfig as RankConfig
 from pipeline.config_train import TrainConfig as TrainConfig
 from pipeline.errors import ConfigError, suggest
 from pipeline.sections import Section, read_yaml, validated
@@ -167,15 +169,6 @@ class GraphConfig(Section):
     """Users two items must share."""
 
 
-class BaselineConfig(Section):
-    """A baseline: which model, and what differs from the training defaults."""
-
-    model: str
-    """A registered model."""
-    overrides: Mapping[str, Any] = Field(default_factory=dict)
-    """Fields of TrainConfig."""
-
-
 class RerankConfig(Section):
     """A re-ranking of our model's lists, reported beside them with what it costs."""
 
@@ -193,32 +186,6 @@ class RerankConfig(Section):
         if self.mmr_lambda is None and not self.max_per:
             raise ValueError("give mmr_lambda, max_per or both; without them nothing is re-ranked")
         return self
-
-
-class RankConfig(Section):
-    """A model to a second stage that puts its candidates in order."""
-
-    second: str | None = "ease"
-    """Name of the baseline whose item-item weights are the second opinion; null does without."""
-    others: tuple[str, ...] = ()
-    """Names of baselines with vectors whose scores are evidence too; ``first`` is the network that
-    train.distill trains first."""
-    candidates: int = Field(100, ge=1)
-    """Candidates from the vectors, and as many from the second model."""
-    hidden: int = Field(16, ge=0)
-    """Hidden units; a linear ranker is tried as well, and the better kept."""
-    epochs: int = Field(12, ge=1)
-    """Passes over the validation users."""
-    learning_rate: float = Field(3e-3, gt=0)
-    """Of AdamW."""
-    weight_decay: float = Field(0.01, ge=0)
-    """Of AdamW."""
-    folds: int = Field(5, ge=2)
-    """Networks, each fitted without one part of the users and judged on it."""
-    users: int = Field(50_000, ge=1)
-    """At most this many validation users are learned from."""
-    select_metric: str = Field("recall@20", pattern=r"^[a-z]+@[1-9][0-9]*$")
-    """Out-of-fold metric that decides between vectors alone, a linear ranker and hidden units."""
 
 
 class EvaluateConfig(Section):
@@ -350,10 +317,11 @@ def parse_config(values: Mapping[str, Any], source: str) -> Config:
     for name in config.baselines:
         _must_be_plain(config.baseline(name), f"baselines.{name}.overrides")
     if config.rank:
-        _must_be_known("rank.second", config.rank.second, [*config.baselines])
+        known = [*config.baselines]
+        _must_be_known("rank.second", config.rank.second, known, "set rank.second: null")
         first = [FIRST] if config.train.distill else []
         for name in config.rank.others:
-            _must_be_known("rank.others", name, [*config.baselines, *first])
+            _must_be_known("rank.others", name, known + first, "leave it out of rank.others")
     if config.train.distill:
         _must_be_plain(config.first(), "train.distill.first")
     if config.train.distill and not config.rank:
@@ -366,11 +334,11 @@ def _must_be_plain(section: TrainConfig, where: str) -> None:
         raise ConfigError(f"{where}.distill: only the main model learns from lists; leave it out")
 
 
-def _must_be_known(where: str, name: str | None, known: list[str]) -> None:
+def _must_be_known(where: str, name: str | None, known: list[str], instead: str) -> None:
     if name is not None and name not in known:
         raise ConfigError(
             f"{where} names the baseline {name!r}{suggest(name, known)}; baselines has {known}. "
-            f"Add it (baselines: {{{name}: {{model: {name}}}}}), or leave it out of {where}"
+            f"Add it (baselines: {{{name}: {{model: {name}}}}}), or {instead}"
         )
 
 

@@ -1,4 +1,4 @@
-"""The training section: its fields are many, and config.py has all the others."""
+"""The sections of what is learned: models, baselines, and the second stage."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -160,3 +160,38 @@ class TrainConfig(Section):
     average: float = Field(0.0, ge=0, lt=1)
     """Decay per step of the moving average of the weights, which is then what is validated and
     kept; 0 keeps the weights themselves."""
+
+
+class BaselineConfig(Section):
+    """A baseline: which model, and what differs from the training defaults."""
+
+    model: str
+    """A registered model."""
+    overrides: Mapping[str, Any] = Field(default_factory=dict)
+    """Fields of TrainConfig."""
+
+
+class RankConfig(Section):
+    """A model to a second stage that puts its candidates in order."""
+
+    second: str | None = "ease"
+    """Name of the baseline whose item-item weights are the second opinion; null does without."""
+    others: tuple[str, ...] = ()
+    """Names of baselines with vectors whose scores are evidence too; ``first`` is the network that
+    train.distill trains first."""
+    candidates: int = Field(100, ge=1)
+    """Candidates from the vectors, and as many from the second model."""
+    hidden: int = Field(16, ge=0)
+    """Hidden units; a linear ranker is tried as well, and the better kept."""
+    epochs: int = Field(12, ge=1)
+    """Passes over the validation users."""
+    learning_rate: float = Field(3e-3, gt=0)
+    """Of AdamW."""
+    weight_decay: float = Field(0.01, ge=0)
+    """Of AdamW."""
+    folds: int = Field(5, ge=2)
+    """Networks, each fitted without one part of the users and judged on it."""
+    users: int = Field(50_000, ge=1)
+    """At most this many validation users are learned from."""
+    select_metric: str = Field("recall@20", pattern=r"^[a-z]+@[1-9][0-9]*$")
+    """Out-of-fold metric that decides between vectors alone, a linear ranker and hidden units."""
