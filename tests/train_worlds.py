@@ -5,7 +5,7 @@ import torch
 
 from pipeline import schema
 from pipeline.config import TrainConfig
-from pipeline.models import MODELS, Inputs, Recommender
+from pipeline.models import MODELS, Edges, Inputs, Recommender
 from pipeline.train.data import TrainingData, edges_of, relation_of
 from pipeline.train.loop import Trainer
 from pipeline.train.stage import options_of
@@ -53,3 +53,13 @@ def trainer_of(world: World, seed: int = 0, **settings) -> Trainer:
 def scores_of(model: Recommender) -> np.ndarray:
     vectors = model.outputs().vectors
     return (vectors["user_vectors"] @ vectors["item_vectors"].T).numpy()
+
+
+def random_edges(seed: int, rows: int = 7, columns: int = 5, chance: float = 0.4) -> Edges:
+    pattern = np.random.default_rng(seed).random((rows, columns)) < chance
+    indptr = torch.from_numpy(np.concatenate([[0], pattern.sum(axis=1).cumsum()]))
+    return Edges.of(indptr, torch.from_numpy(pattern.nonzero()[1]), (rows, columns))
+
+
+def drawn(seed: int, *size: int, dtype=torch.float32) -> torch.Tensor:
+    return torch.randn(size, generator=torch.Generator().manual_seed(seed), dtype=dtype)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pipeline.models.base import Inputs, kept
-from pipeline.models.sparse import Edges, propagate
+from pipeline.models.sparse import Edges, product, propagate
 
 Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """One layer: (users (U, D), items (N, D)) to the same, one hop on."""
@@ -82,7 +82,7 @@ class _MeanOfPowers(torch.autograd.Function):
 def _mean_of_powers(matrix: Tensor, x: Tensor, layers: int) -> Tensor:
     total, power = x.clone(), x
     for _ in range(layers):
-        power = matrix @ power
+        power = product(matrix, power)
         total += power
     return total.div_(layers + 1)
 

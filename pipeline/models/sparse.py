@@ -1,7 +1,8 @@
 """Sparse matrices whose values are learned: one number per edge, never one vector per edge.
 
 The pattern of a graph is constant, so its transpose is computed once; a step only brings values.
-Every function has a dense twin below it, slow and obvious, that the tests compare it with.
+Every function has a dense twin below it, slow and obvious, that the tests compare it with. The
+products themselves are native code where it fits (kernels.py), else torch's.
 """
 
 import warnings
@@ -11,6 +12,8 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
+
+from pipeline.models import kernels
 
 
 @dataclass(frozen=True)
@@ -167,11 +170,26 @@ def edge_softmax(edges: Edges, scores: Tensor) -> Tensor:
     return weights / totals[edges.rows]
 
 
+def product(matrix: Tensor, x: Tensor) -> Tensor:
+    """Return A @ x for a CSR tensor A, without a gradient.
+
+    Shapes:
+        matrix: (R, C). x: (C, D). returns: (R, D).
+    """
+    if kernels.fits(matrix.values(), x):
+        return kernels.product(matrix.crow_indices(), matrix.col_indices(), matrix.values(), x)
+    return matrix @ x.contiguous()
+
+
 def _multiply(edges: Edges, values: Tensor, x: Tensor) -> Tensor:
+    if kernels.fits(values, x):
+        return kernels.product(edges.indptr, edges.indices, values, x)
     return edges.matrix(values) @ x.contiguous()
 
 
 def _sample(edges: Edges, receivers: Tensor, senders: Tensor) -> Tensor:
+    if kernels.fits(receivers, senders):
+        return kernels.dots(edges.indptr, edges.indices, receivers, senders)
     pattern = edges.matrix(receivers.new_zeros(edges.count))
     left, right = receivers.contiguous(), senders.contiguous().T
     sampled: Tensor = torch.sparse.sampled_addmm(pattern, left, right, beta=0.0)

@@ -2,7 +2,6 @@
 
 import warnings
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,7 +10,6 @@ from hypothesis import strategies as st
 from pipeline.models import MODELS, Options
 from pipeline.models.linear import symmetric_weights
 from pipeline.models.sparse import (
-    Edges,
     edge_scores,
     edge_scores_dense,
     edge_softmax,
@@ -19,21 +17,11 @@ from pipeline.models.sparse import (
     propagate_dense,
 )
 from tests import worlds
-from tests.train_worlds import inputs_of
+from tests.train_worlds import drawn, inputs_of, random_edges
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     from torch_geometric.nn import GATv2Conv, LGConv, LightGCN
-
-
-def random_edges(seed: int, rows: int = 7, columns: int = 5, chance: float = 0.4) -> Edges:
-    pattern = np.random.default_rng(seed).random((rows, columns)) < chance
-    indptr = torch.from_numpy(np.concatenate([[0], pattern.sum(axis=1).cumsum()]))
-    return Edges.of(indptr, torch.from_numpy(pattern.nonzero()[1]), (rows, columns))
-
-
-def drawn(seed: int, *size: int, dtype=torch.float32) -> torch.Tensor:
-    return torch.randn(size, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
 shapes = st.tuples(st.integers(0, 99), st.integers(1, 9), st.integers(1, 9), st.integers(1, 5))
