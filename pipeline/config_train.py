@@ -51,7 +51,11 @@ class TrainConfig(Section):
     epochs: int = Field(200, ge=0)
     """At most this many passes over the positives."""
     batch_size: int = Field(2048, ge=1)
-    """Positives per step; changes results."""
+    """Positives per step; changes results. One propagation serves them all: large data wants large
+    batches."""
+    in_batch: int = Field(2048, ge=1)
+    """Positives that are one another's candidates: a larger batch is scored in groups of so many
+    (softmax)."""
     learning_rate: float = Field(5e-3, gt=0)
     """Peak rate of AdamW."""
     weight_decay: float = Field(5e-3, ge=0)

@@ -11,7 +11,7 @@ from pipeline.config import TrainConfig
 from pipeline.models.base import Recommender, Vectors
 from pipeline.models.linear import drop_edges
 from pipeline.models.regularizers import info_nce, noisy
-from pipeline.train.objective import TensorBatch
+from pipeline.train.batch import TensorBatch
 
 Auxiliary = Callable[[Recommender, Vectors, TensorBatch, torch.Generator], Tensor]
 """From a model, the vectors of the step, its batch and its noise to a weighted loss, ()."""

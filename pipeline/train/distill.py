@@ -20,8 +20,8 @@ from pipeline.ids import UNKNOWN
 from pipeline.models.base import Recommender, Vectors
 from pipeline.ranking import RankedScorer
 from pipeline.scoring import Ranking
+from pipeline.train.batch import TensorBatch
 from pipeline.train.data import Lists
-from pipeline.train.objective import TensorBatch
 
 IDS = ("users", "items")
 """Parameters that are id embeddings, one row each."""

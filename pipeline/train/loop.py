@@ -19,6 +19,7 @@ from pipeline.models.regularizers import EdgeFinder
 from pipeline.scoring import ItemItemScorer, Scorer, VectorScorer
 from pipeline.train.auxiliary import auxiliaries_of
 from pipeline.train.average import Average
+from pipeline.train.batch import TensorBatch
 from pipeline.train.checkpoint import (
     Checkpoints,
     Progress,
@@ -30,7 +31,7 @@ from pipeline.train.checkpoint import (
 )
 from pipeline.train.data import TrainingData
 from pipeline.train.distill import Distillation
-from pipeline.train.objective import Objective, TensorBatch, log_expected
+from pipeline.train.objective import Objective, log_expected
 from pipeline.train.sampling import Batch, Sampler, Seen
 from pipeline.train.schedule import Schedule, plateaus
 
@@ -83,16 +84,17 @@ class Trainer:
     def _objective(self) -> Objective:
         popularity = self.model.inputs.item_degrees
         pool = torch.from_numpy(self.sampler.seen.pool).to(self.device)
-        batch = min(self.config.batch_size, len(self.sampler.positives[0]))
+        group = min(self.config.batch_size, self.config.in_batch, len(self.sampler.positives[0]))
         return Objective(
             self.config.loss,
             self.config.weight_decay,
             self.config.temperature,
-            log_expected(popularity, pool, batch, self.config.negatives),
+            log_expected(popularity, pool, group, self.config.negatives),
             self.config.label_smoothing,
             self.config.mixup,
             self.config.adversarial_weight,
             self.config.adversarial_radius,
+            self.config.in_batch,
         )
 
     def epoch(self, number: int, stale: int) -> float:

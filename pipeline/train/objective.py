@@ -7,23 +7,11 @@ import torch
 from torch import Tensor
 
 from pipeline.models.base import Vectors
-from pipeline.models.losses import bce_loss, bpr_loss, id_penalty, softmax_loss
+from pipeline.models.losses import bce_loss, bpr_loss, id_penalty
 from pipeline.models.regularizers import Mixing, perturbation
 from pipeline.registry import Registry
-
-
-@dataclass(frozen=True)
-class TensorBatch:
-    """A batch on the model's device; shapes as ``sampling.Batch``.
-
-    Shapes:
-        mixed: (B, D), vectors that stand in for those of the positives; None for their own.
-    """
-
-    users: Tensor
-    positives: Tensor
-    negatives: Tensor
-    mixed: Tensor | None = None
+from pipeline.train.batch import TensorBatch
+from pipeline.train.sampled_softmax import Softmax
 
 
 @dataclass(frozen=True)
@@ -31,7 +19,7 @@ class Objective:
     """What a step minimises.
 
     Shapes:
-        log_expected: (N,), the log of how often an item is expected among a batch's candidates.
+        log_expected: (N,), the log of how often an item is expected among a positive's candidates.
     """
 
     loss: str
@@ -42,6 +30,8 @@ class Objective:
     mixup: float = 0.0
     adversarial_weight: float = 0.0
     adversarial_radius: float = 0.3
+    in_batch: int = 2048
+    """Positives that are one another's candidates (softmax)."""
 
     def __call__(
         self, vectors: Vectors, batch: TensorBatch, noise: torch.Generator | None = None
@@ -118,30 +108,13 @@ def _bce(vectors: Vectors, batch: TensorBatch, _: Objective) -> Tensor:
 
 @LOSSES.register("softmax")
 def _softmax(vectors: Vectors, batch: TensorBatch, objective: Objective) -> Tensor:
-    users = vectors.users[batch.users] / objective.temperature
-    rows = torch.cat([batch.positives, batch.negatives])
-    scores = users @ vectors.items[rows].T
-    expected = objective.log_expected
-    return softmax_loss(
-        scores.diagonal() if batch.mixed is None else (users * batch.mixed).sum(dim=1),
-        scores,
-        accidental_hits(batch),
-        (expected[batch.positives], expected[rows]),
+    of = Softmax(
+        objective.log_expected,
+        objective.temperature,
+        objective.in_batch,
         objective.label_smoothing,
     )
-
-
-def accidental_hits(batch: TensorBatch) -> Tensor:
-    """Return candidates that are a positive of the same user in this batch, (B, B + M) bool.
-
-    Shapes:
-        batch: with shared negatives (M,).
-    """
-    rows = torch.cat([batch.positives, batch.negatives])
-    same_item = rows.unsqueeze(0) == batch.positives.unsqueeze(1)
-    same_user = batch.users.unsqueeze(0) == batch.users.unsqueeze(1)
-    others = torch.zeros(len(batch.users), len(batch.negatives), dtype=torch.bool)
-    return same_item | torch.cat([same_user, others.to(same_user.device)], dim=1)
+    return of.loss(vectors.users, vectors.items, batch)
 
 
 def _pair_scores(vectors: Vectors, batch: TensorBatch) -> tuple[Tensor, Tensor]:

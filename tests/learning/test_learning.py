@@ -9,9 +9,9 @@ import torch
 from pipeline import schema
 from pipeline.evaluate.metrics import Metric, validate
 from pipeline.models import MODELS
+from pipeline.train.batch import TensorBatch
 from pipeline.train.checkpoint import Checkpoints
 from pipeline.train.loop import Trainer, fit, scorer_of, validation
-from pipeline.train.objective import TensorBatch
 from tests import worlds
 from tests.conformance.test_models import LEARNED
 from tests.train_worlds import config_of, data_of, model_of, scores_of, trainer_of

@@ -11,7 +11,8 @@ from pipeline.models.base import Vectors
 from pipeline.models.losses import bpr_loss
 from pipeline.models.regularizers import Mixing, noisy, perturbation
 from pipeline.train.auxiliary import Alignment, Views, auxiliaries_of
-from pipeline.train.objective import LOSSES, Objective, TensorBatch
+from pipeline.train.batch import TensorBatch
+from pipeline.train.objective import LOSSES, Objective
 from tests import worlds
 from tests.train_worlds import config_of, data_of, model_of, trainer_of
 from tests.unit.test_regularizers import generator, random, slow_info_nce

@@ -16,11 +16,11 @@ from pipeline.ids import UNKNOWN
 from pipeline.models.base import Vectors
 from pipeline.ranking import RankedScorer
 from pipeline.scoring import Ranking
+from pipeline.train.batch import TensorBatch
 from pipeline.train.checkpoint import Checkpoints, copied
 from pipeline.train.data import Lists
 from pipeline.train.distill import Distillation, begin_with, lists_of, shares_of
 from pipeline.train.loop import Trainer, fit
-from pipeline.train.objective import TensorBatch
 from tests import ranking_worlds, worlds
 from tests.train_worlds import config_of, data_of, model_of
 

@@ -7,7 +7,8 @@ import torch
 
 from pipeline.models.base import Vectors
 from pipeline.models.losses import bce_loss, bpr_loss, id_penalty, softmax_loss
-from pipeline.train.objective import LOSSES, Objective, TensorBatch, accidental_hits, log_expected
+from pipeline.train.batch import TensorBatch
+from pipeline.train.objective import LOSSES, Objective, log_expected
 
 
 def sigmoid(x: float) -> float:
@@ -77,7 +78,7 @@ def test_accidental_hits_are_positives_of_the_same_user():
         [0, 1, 0, 1, 0],  # user 1 has 6, which was also drawn
         [1, 0, 1, 0, 0],
     ]
-    assert accidental_hits(batch).int().tolist() == want
+    assert batch.accidental_hits().int().tolist() == want
 
 
 def test_the_penalty_is_half_the_squared_length_per_positive():
