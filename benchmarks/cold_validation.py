@@ -137,7 +137,7 @@ def main() -> None:
     store = Store(asked.store)
     config = flow.prepare(load_config(asked.config, asked.set), store)
     section = config.baseline(asked.model) if asked.model else config.train
-    data = load(made(config, store))
+    data = load(made(config, store), config.train)
     runs = [
         measure_one(trial_of(data, draw), section, asked.seed) for draw in range(1, asked.draws + 1)
     ]

@@ -132,6 +132,9 @@ class TrainConfig(Section):
     """Propagation layers of the frozen item graph, for freedom."""
     distill: DistillConfig | None = None
     """Train a first network and rank with it, then learn from its lists too; null trains once."""
+    items: Literal["auto", "all", "active"] = "auto"
+    """Train on all items, or on those with interactions and attach the others by content and edges
+    afterwards (gat); auto does that where at most half of the items have any."""
     draw: Literal["interactions", "users"] = "interactions"
     """An epoch visits each interaction once, or draws users uniformly and an item of each."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)

@@ -61,12 +61,14 @@ class Fusion(nn.Module):
         self.present = torch.stack([present[m] for m in self.names], dim=1) if self.names else None
         self.parts: list[Tensor] = []
         for name in self.names:
-            masked = torch.where(present[name].unsqueeze(1), vectors[name].float(), 0.0)
-            if options.centre_content:
-                masked = centred(masked, present[name])
-            basis = principal_directions(masked, INPUT_WIDTHS * options.width)
+            masked = _masked(vectors[name], present[name])
+            mean = mean_of_present(masked, present[name]) if options.centre_content else None
+            self.register_buffer(f"mean_{name}", mean)
+            self.register_buffer(f"basis_{name}", None)
+            whole = self._entering(name, vectors[name], present[name])
+            basis = principal_directions(whole, INPUT_WIDTHS * options.width)
             self.register_buffer(f"basis_{name}", basis)
-            self.parts.append(masked if basis is None else masked @ basis)
+            self.parts.append(whole if basis is None else whole @ basis)
         widths = {m: part.shape[1] for m, part in zip(self.names, self.parts, strict=True)}
         self.rule = FUSIONS[options.fusion](widths, options) if widths else None
 
@@ -88,6 +90,25 @@ class Fusion(nn.Module):
             survives = kept(tuple(content.shape), self.options.dropout, content, noise)
             content = content * survives / (1 - self.options.dropout)
         return content
+
+    def of_new(self, vectors: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor | None:
+        """Return the content of items that were no input of training; None without a modality.
+
+        Shapes:
+            vectors: (M, width of the modality) each. present: (M,) bool each. returns: (M, D).
+        """
+        if self.rule is None:
+            return None
+        parts = [self._entering(name, vectors[name], present[name]) for name in self.names]
+        content: Tensor = self.rule(parts, torch.stack([present[m] for m in self.names], dim=1))
+        return content
+
+    def _entering(self, name: str, vectors: Tensor, present: Tensor) -> Tensor:
+        """Return what enters the rule for a modality's raw vectors."""
+        mean, basis = getattr(self, f"mean_{name}"), getattr(self, f"basis_{name}")
+        part = _masked(vectors, present)
+        part = part if mean is None else centred(part, present, mean)
+        return part if basis is None else part @ basis
 
     def alone(self, rows: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
         """Return by modality the content of some items that show no other, and which have it.
@@ -207,13 +228,21 @@ def _weighted(projections: nn.ModuleDict, parts: Sequence[Tensor], share: Tensor
     return (share.unsqueeze(2) * torch.stack(projected, dim=1)).sum(dim=1)
 
 
-def centred(vectors: Tensor, present: Tensor) -> Tensor:
-    """Return the present vectors less their mean, of unit length; zero where not present.
+def _masked(vectors: Tensor, present: Tensor) -> Tensor:
+    return torch.where(present.unsqueeze(1), vectors.float(), 0.0)
+
+
+def mean_of_present(vectors: Tensor, present: Tensor) -> Tensor:
+    """Return the mean of the present vectors, (V,), of (N, V) that are zero elsewhere."""
+    return vectors.sum(dim=0) / present.sum().clamp(min=1)
+
+
+def centred(vectors: Tensor, present: Tensor, mean: Tensor) -> Tensor:
+    """Return the present vectors less ``mean``, of unit length; zero where not present.
 
     Shapes:
-        vectors: (N, V), zero where not present. present: (N,) bool. returns: (N, V).
+        vectors: (N, V), zero where not present. present: (N,) bool. mean: (V,). returns: (N, V).
     """
-    mean = vectors.sum(dim=0) / present.sum().clamp(min=1)
     away: Tensor = torch.nn.functional.normalize(vectors - mean)
     return away * present.unsqueeze(1)
 

@@ -237,6 +237,10 @@ class Gat(Recommender):
 
         return step
 
+    def every_layer(self) -> list[tuple[Tensor, Tensor]]:
+        """Return users (U, D) and items (N, D) before propagation and after each layer."""
+        return self._layers(None)
+
     @torch.no_grad()
     def outputs(self) -> Outputs:
         """Return vectors, and the fold-in of the linear part (a new user's gates are neutral)."""

@@ -9,14 +9,17 @@ import torch
 from torch import Tensor
 
 from pipeline import interactions
+from pipeline.arrays import Flags, Floats, Rows
 from pipeline.artifacts import Artifact
+from pipeline.config import TrainConfig
 from pipeline.errors import ArtifactError, DataError
 from pipeline.models.base import Inputs, Relation
-from pipeline.models.sparse import Edges
 from pipeline.relations import symmetric
 from pipeline.schema import TRAIN, VALIDATION
+from pipeline.train.active import Rest, edges_of, trains_on_active
 
 COOCCURRENCE = "cooccurrence"
+_BLOCK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,15 @@ class TrainingData:
     validation: sp.csr_matrix
     lists: Lists | None = None
     """What to learn from beside the interactions."""
+    rest: Rest | None = None
+    """The items that are left out here and attached to the trained model; None for none."""
 
 
-def load(artifacts: Mapping[str, Artifact]) -> TrainingData:
+def load(artifacts: Mapping[str, Artifact], config: TrainConfig) -> TrainingData:
     """Return the training data of tables, embeddings and graphs.
 
     Raises:
+        ConfigError: the model cannot leave out the items without interactions, as asked for.
         DataError: there is no training interaction.
         ArtifactError: the artifacts disagree on the number of items, or a vector is not finite.
     """
@@ -66,35 +72,75 @@ def load(artifacts: Mapping[str, Artifact]) -> TrainingData:
             "no interaction falls into the training split, so there is nothing to learn from. "
             "Check etl.split and the rejects of the tables: plotpointe show tables"
         )
-    vectors, present = _content(embeddings, train.shape[1])
-    relations = {m: _relation(graphs, f"{m}_knn.npz", train) for m in graphs.modalities("_knn.npz")}
-    relations[COOCCURRENCE] = _relation(graphs, f"{COOCCURRENCE}.npz", train)
-    inputs = Inputs(edges_of(train), relations, vectors, present)
+    hot = np.bincount(train.indices, minlength=train.shape[1]) > 0
+    content = _content(embeddings, train.shape[1])
+    names = {m: f"{m}_knn.npz" for m in graphs.modalities("_knn.npz")}
+    names[COOCCURRENCE] = f"{COOCCURRENCE}.npz"
+    relations = {m: _relation(graphs, name, train) for m, name in names.items()}
+    if trains_on_active(config, hot):
+        return _active(train, validation, relations, content, np.flatnonzero(hot))
+    inputs = Inputs(edges_of(train), _tensors(relations), *_whole(content))
     return TrainingData(inputs, train, validation)
 
 
-def _content(
-    embeddings: Artifact, items: int
-) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+Content = tuple[dict[str, Floats], dict[str, Flags]]
+"""Vectors (N, width) and which are present (N,), by modality, memory-mapped."""
+
+
+def _active(
+    train: sp.csr_matrix,
+    validation: sp.csr_matrix,
+    relations: Mapping[str, sp.csr_matrix],
+    content: Content,
+    active: Rows,
+) -> TrainingData:
+    """Return the data of the active items; validation asks for these alone."""
+    others = np.setdiff1d(np.arange(train.shape[1]), active)
+    vectors, present = content
+    rest = Rest(active, others, {n: m[others][:, active] for n, m in relations.items()}, *content)
+    here = {n: v[active] for n, v in vectors.items()}, {n: p[active] for n, p in present.items()}
+    train, validation = train[:, active], validation[:, active]
+    among = {n: m[active][:, active] for n, m in relations.items()}
+    inputs = Inputs(edges_of(train), _tensors(among), *_whole(here))
+    return TrainingData(inputs, train, validation, rest=rest)
+
+
+def _whole(content: Content) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    vectors = {n: torch.from_numpy(np.array(v, dtype=np.float32)) for n, v in content[0].items()}
+    present = {n: torch.from_numpy(np.array(p, dtype=bool)) for n, p in content[1].items()}
+    return vectors, present
+
+
+def _tensors(relations: Mapping[str, sp.csr_matrix]) -> dict[str, Relation]:
+    return {n: Relation(edges_of(m), torch.from_numpy(m.data)) for n, m in relations.items()}
+
+
+def _content(embeddings: Artifact, items: int) -> Content:
     vectors, present = {}, {}
     for name in embeddings.modalities("_present.npy"):
-        rows = np.array(embeddings.array(f"{name}.npy"), dtype=np.float32)
-        flags = np.array(embeddings.array(f"{name}_present.npy"), dtype=bool)
+        rows, flags = embeddings.array(f"{name}.npy"), embeddings.array(f"{name}_present.npy")
         _check(f"{name} vectors", len(rows), items)
-        if not np.isfinite(rows[flags]).all():
-            wrong = int((~np.isfinite(rows[flags]).all(axis=1)).sum())
+        wrong = _not_finite(rows, np.asarray(flags))
+        if wrong:
             raise ArtifactError(
                 f"{wrong} {name} vectors are not finite though marked present. Make the embeddings "
                 f"again: plotpointe embed CONFIG --force"
             )
-        vectors[name], present[name] = torch.from_numpy(rows), torch.from_numpy(flags)
+        vectors[name], present[name] = rows, flags
     return vectors, present
 
 
-def _relation(graphs: Artifact, name: str, train: sp.csr_matrix) -> Relation:
+def _not_finite(rows: Floats, present: Flags) -> int:
+    """Return how many present vectors are not finite, reading a block at a time."""
+    blocks = range(0, len(rows), _BLOCK)
+    finite = [np.isfinite(rows[at : at + _BLOCK]).all(axis=1) for at in blocks]
+    return int((present & ~np.concatenate([*finite, np.empty(0, bool)])).sum())
+
+
+def _relation(graphs: Artifact, name: str, train: sp.csr_matrix) -> sp.csr_matrix:
     matrix = graphs.matrix(name)
     _check(name, matrix.shape[0], train.shape[1])
-    return relation_of(matrix)
+    return symmetric(matrix)
 
 
 def _check(what: str, found: int, wanted: int) -> None:
@@ -111,12 +157,4 @@ def relation_of(matrix: sp.csr_matrix) -> Relation:
     Shapes:
         matrix: CSR (N, N), non-negative weights count.
     """
-    graph = symmetric(matrix)
-    return Relation(edges_of(graph), torch.from_numpy(graph.data))
-
-
-def edges_of(matrix: sp.csr_matrix) -> Edges:
-    """Return the pattern of a CSR matrix with sorted rows."""
-    indptr = torch.from_numpy(matrix.indptr.astype(np.int64))
-    indices = torch.from_numpy(matrix.indices.astype(np.int64))
-    return Edges.of(indptr, indices, (matrix.shape[0], matrix.shape[1]))
+    return _tensors({"": symmetric(matrix)})[""]

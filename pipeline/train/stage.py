@@ -13,6 +13,7 @@ from pipeline.config import FIRST, TrainConfig
 from pipeline.errors import ConfigError
 from pipeline.job import Facts, Job
 from pipeline.models import MODELS, Options, Outputs, Recommender
+from pipeline.train.active import with_rest
 from pipeline.train.auto import recipes_of
 from pipeline.train.checkpoint import Checkpoints, Progress, copied
 from pipeline.train.data import TrainingData, load
@@ -35,7 +36,7 @@ def run(job: Job[TrainConfig], watch: Told = lambda _: None) -> Facts:
     """
     device = device_of(job.runtime.device)
     with on_this_machine(job.threads, device):
-        data = _with_lists(load(job.inputs), job)
+        data = _with_lists(load(job.inputs, job.config), job)
         data = replace(data, inputs=data.inputs.to(device))
         trained = [
             _trained(job, name, recipe, data, watch)
@@ -44,9 +45,13 @@ def run(job: Job[TrainConfig], watch: Told = lambda _: None) -> Facts:
         best = max(trained, key=lambda each: each.progress.best_value or 0.0)
         with measure.task("outputs"):
             outputs = best.model.outputs()
+            if data.rest is not None:
+                outputs = with_rest(best.model, outputs, data.rest)
         _write(job.into, best.model, outputs, best.progress)
     tried = {each.name: each.progress.best_value for each in trained}
-    return best.facts(job.config.select_metric) | ({"tried": tried} if len(tried) > 1 else {})
+    active = {} if data.rest is None else {"active_items": len(data.rest.active)}
+    several = {"tried": tried} if len(tried) > 1 else {}
+    return best.facts(job.config.select_metric) | active | several
 
 
 @dataclass(frozen=True)

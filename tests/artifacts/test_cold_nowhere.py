@@ -7,6 +7,7 @@ import pytest
 
 from pipeline import interactions, schema
 from pipeline.artifacts import Store
+from pipeline.config import TrainConfig
 from pipeline.train.data import load
 from tests import worlds
 from tests.unit.test_graph_stage import run as graph
@@ -45,7 +46,7 @@ def test_their_content_is_in_the_item_graphs(made):
 
 def test_training_and_validation_hold_none_of_their_interactions(made):
     world, artifacts = made
-    data = load(artifacts)
+    data = load(artifacts, TrainConfig(items="all"))
     for part in (data.train, data.validation):
         assert not part[:, COLD_ITEMS].nnz
     assert not data.inputs.hot[list(COLD_ITEMS)].any()
@@ -62,8 +63,11 @@ def test_what_training_is_given_does_not_depend_on_who_took_them(made, tmp_path)
     other = dataclasses.replace(world, users=users)
     store = Store(tmp_path)
     graphs = graph(store, other)
-    again = load({**artifacts, "tables": worlds.tables(store, other), "graphs": graphs})
-    before = load(artifacts)
+    again = load(
+        {**artifacts, "tables": worlds.tables(store, other), "graphs": graphs},
+        TrainConfig(items="all"),
+    )
+    before = load(artifacts, TrainConfig(items="all"))
     assert (again.train != before.train).nnz == (again.validation != before.validation).nnz == 0
     for name, relation in before.inputs.relations.items():
         assert (again.inputs.relations[name].edges.indices == relation.edges.indices).all()

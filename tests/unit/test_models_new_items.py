@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pipeline.models import MODELS, Inputs, Options
-from pipeline.models.fusion import centred
+from pipeline.models.fusion import centred, mean_of_present
 from tests import worlds
 from tests.train_worlds import inputs_of
 
@@ -74,11 +74,11 @@ def test_centred_vectors_point_away_from_their_mean():
     present = torch.from_numpy(rng.random(50) < 0.8)
     vectors = torch.from_numpy(rng.normal(size=(50, 6)).astype(np.float32) + 4)
     vectors = vectors * present.unsqueeze(1)
-    found = centred(vectors, present)
+    found = centred(vectors, present, mean_of_present(vectors, present))
     away = vectors[present] - vectors[present].mean(dim=0)
     torch.testing.assert_close(found[present], away / away.norm(dim=1, keepdim=True))
     assert not found[~present].any()
-    assert not centred(vectors * 0, present & False).any()
+    assert not centred(vectors * 0, present & False, torch.zeros(6)).any()
 
 
 @pytest.mark.parametrize("name", ["gat", "gat_plain"])

@@ -82,7 +82,7 @@ def test_moving_inputs_keeps_them():
 def test_artifacts_become_the_same_inputs(tmp_path):
     world, store = worlds.planted(), Store(tmp_path)
     made = {k: getattr(worlds, k)(store, world) for k in ("tables", "embeddings", "graphs")}
-    data, want = load(made), inputs_of(world)
+    data, want = load(made, TrainConfig(items="all")), inputs_of(world)
     assert set(data.inputs.relations) == {"text", "image", "cooccurrence"}
     np.testing.assert_allclose(dense(data.inputs.relations["text"]), dense(want.relations["text"]))
     assert torch.equal(data.inputs.vectors["image"], want.vectors["image"])
