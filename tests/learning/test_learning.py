@@ -81,7 +81,7 @@ def one_batch(trainer: Trainer, at: int = 0) -> TensorBatch:
 def test_the_loss_falls_on_one_repeated_batch(name, loss):
     trainer = trainer_of(worlds.planted(), model=name, loss=loss, weight_decay=0, negatives=8)
     batch = one_batch(trainer)
-    losses = [float(trainer.step(batch)) for _ in range(60)]
+    losses = [float(trainer.step(batch)) for _ in range(100)]
     assert losses[-1] < 0.5 * losses[0]
 
 
