@@ -3,6 +3,11 @@
 #   docker run -v $PWD:/work -w /work plotpointe run configs/demo.yaml    runs the pipeline
 FROM python:3.11-slim-bookworm AS build
 
+# For the sparse kernels (pipeline/models/kernels.c); without a compiler torch's slower ones serve.
+RUN apt-get update \
+    && apt-get install --no-install-recommends --yes gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*
+
 WORKDIR /app
 RUN python -m venv /opt/plotpointe
 ENV PATH=/opt/plotpointe/bin:$PATH
