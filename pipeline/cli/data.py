@@ -9,7 +9,9 @@ import typer
 from pipeline.cli.output import print_table, remark, say
 from pipeline.errors import ConfigError, suggest
 
-_SHAPES = {"amazon-2014": 2014, "amazon-2018": 2018, "amazon-2023": 2023}
+_LOAD = "amazon-electronics"
+_SHAPES = {_LOAD: 2014, "amazon-2014": 2014, "amazon-2018": 2018, "amazon-2023": 2023}
+_SMALL = 0.01
 
 data = typer.Typer(help="Raw data of known shapes.", no_args_is_help=True)
 
@@ -45,19 +47,29 @@ def init(
 
 
 def make(
-    like: Annotated[str, typer.Option(help="amazon-2014, amazon-2018 or amazon-2023.")],
+    like: Annotated[str, typer.Option(help=f"{', '.join(_SHAPES)}.")],
     out: Annotated[Path, typer.Option(help="Folder to write to.")],
     scale: Annotated[
-        float, typer.Option(help="1 is Electronics: 1.69M reviews, 498K items.")
-    ] = 0.01,
+        float | None,
+        typer.Option(
+            help="1 is Electronics of 2014: 1.69M reviews, 498K items; the default is 1 for "
+            "amazon-electronics, 0.01 for the others."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
     bad_share: Annotated[float, typer.Option(min=0, max=1, help="Share of bad lines.")] = 0.0,
 ) -> None:
-    """Write raw files of an exact public shape, planted tastes and oddities in them."""
-    from pipeline.etl.generate import AmazonSpec, make_amazon
+    """Write raw files of an exact public shape, planted tastes and oddities in them.
+
+    amazon-electronics, which configs/amazon-electronics.yaml reads, has vectors of the pictures of
+    all items and a folder of pictures of some.
+    """
+    from pipeline.etl.generate import AmazonSpec, make_amazon, make_electronics
 
     if like not in _SHAPES:
         raise ConfigError(f"no shape {like!r}{suggest(like, [*_SHAPES])}; known: {[*_SHAPES]}")
-    spec = replace(AmazonSpec.scaled(_SHAPES[like], scale, seed), bad_share=bad_share)
-    for what, path in make_amazon(out, spec).items():
+    size = (1.0 if like == _LOAD else _SMALL) if scale is None else scale
+    spec = replace(AmazonSpec.scaled(_SHAPES[like], size, seed), bad_share=bad_share)
+    write = make_electronics if like == _LOAD else make_amazon
+    for what, path in write(out, spec).items():
         say(f"{what}: {path}")

@@ -6,23 +6,18 @@ server is asked for pictures that do not exist.
 
 import datetime as dt
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import orjson
 
-from pipeline.etl.generate.vocabulary import (
-    BLAME,
-    BRANDS,
-    COLOURS,
-    KINDS,
-    PRAISE,
-    SUMMARIES,
-)
+from pipeline.etl.generate.prose import Item
+from pipeline.etl.generate.words import COLOURS, SUMMARIES
 
-DRAWS = 8
-"""Random whole numbers that a line is made of."""
+REVIEW_DRAWS = 3
+"""Random whole numbers of a review, beside its text."""
 
 SPANS = {
     2014: (dt.date(2000, 6, 1), dt.date(2014, 7, 23)),
@@ -40,24 +35,17 @@ _FAKE_CAT = '<img src="{host}/nav.png" class="nav-categ-image" alt="{name}"/>'
 _TITLE_SCRIPT = "var aPageStart = (new Date()).getTime(); // {title}"
 
 
-@dataclass(frozen=True)
-class Review:
+class Review(NamedTuple):
     """What is known of one interaction before it is written."""
 
     user: int
+    user_key: str
     item: int
-    kind: int
+    item_key: str
     stars: int
-    day: float
-    draws: Sequence[int]
-
-
-@dataclass(frozen=True)
-class Item:
-    """What is known of one item before it is written."""
-
-    row: int
-    kind: int
+    seconds: int
+    """Since 1970: whole days in 2014 and 2018."""
+    text: str
     draws: Sequence[int]
 
 
@@ -85,101 +73,87 @@ def user_key(row: int, edition: int) -> str:
     return "A" + _base36(digest, width)
 
 
-def seconds_of(review: Review, edition: int) -> int:
-    """Return the time of a review; whole days in 2014 and 2018."""
+def seconds_of(share: np.ndarray, within: np.ndarray, edition: int) -> np.ndarray:
+    """Return the times for shares of an edition's span; whole days in 2014 and 2018.
+
+    Shapes:
+        share, within: (B,), ``within`` any whole numbers that say when on the day.
+    """
     first, last = SPANS[edition]
-    day = int(review.day * (last - first).days)
+    day = (share * (last - first).days).astype(np.int64)
     start = (first - dt.date(1970, 1, 1)).days + day
-    within = review.draws[0] % _DAY_SECONDS if edition == 2023 else 0
-    return start * _DAY_SECONDS + within
+    seconds: np.ndarray = start * _DAY_SECONDS
+    return seconds + within % _DAY_SECONDS if edition == 2023 else seconds
 
 
-def _texts(review: Review) -> tuple[str, str]:
-    pool = PRAISE if review.stars >= 4 else BLAME
-    noun = KINDS[review.kind][2][review.draws[1] % 2].lower()
-    body = " ".join(pool[review.draws[at] % len(pool)] for at in (2, 3, 4))
-    return SUMMARIES[review.stars - 1], body.replace("{noun}", noun)
-
-
+@lru_cache(maxsize=10_000)
 def _written_day(seconds: int) -> str:
     day = dt.date(1970, 1, 1) + dt.timedelta(days=seconds // _DAY_SECONDS)
     return f"{day.month:02d} {day.day}, {day.year}"
 
 
 def review_2014(review: Review) -> dict[str, Any]:
-    """Return a review of 2014."""
-    seconds, (summary, body) = seconds_of(review, 2014), _texts(review)
-    total = review.draws[5] % 9
-    return {
-        "reviewerID": user_key(review.user, 2014),
-        "asin": item_key(review.item),
-        "reviewerName": f"J. Doe {review.user % 97}",
-        "helpful": [review.draws[6] % (total + 1), total],
-        "reviewText": body,
+    """Return a review of 2014; a name or a text may lack."""
+    total = review.draws[0] % 9
+    record: dict[str, Any] = {"reviewerID": review.user_key, "asin": review.item_key}
+    if review.draws[1] % 90:
+        record["reviewerName"] = f'J. Doe "{review.user % 9973}"'
+    return record | {
+        "helpful": [review.draws[1] % (total + 1), total],
+        "reviewText": review.text if review.draws[2] % 900 else "",
         "overall": float(review.stars),
-        "summary": summary,
-        "unixReviewTime": seconds,
-        "reviewTime": _written_day(seconds),
+        "summary": SUMMARIES[review.stars - 1],
+        "unixReviewTime": review.seconds,
+        "reviewTime": _written_day(review.seconds),
     }
 
 
 def review_2018(review: Review) -> dict[str, Any]:
     """Return a review of 2018: votes are text with thousands, fields may lack."""
-    seconds, (summary, body) = seconds_of(review, 2018), _texts(review)
+    first, second, third = review.draws
     record: dict[str, Any] = {
         "overall": float(review.stars),
-        "verified": review.draws[5] % 4 != 0,
-        "reviewTime": _written_day(seconds),
-        "reviewerID": user_key(review.user, 2018),
-        "asin": item_key(review.item),
+        "verified": first % 4 != 0,
+        "reviewTime": _written_day(review.seconds),
+        "reviewerID": review.user_key,
+        "asin": review.item_key,
     }
-    if review.draws[6] % 3 == 0:
-        record["style"] = {"Color:": f" {COLOURS[review.draws[6] % len(COLOURS)]}"}
-    if review.draws[7] % 10:
+    if second % 3 == 0:
+        record["style"] = {"Color:": f" {COLOURS[second % len(COLOURS)]}"}
+    if third % 10:
         record["reviewerName"] = f"Kim {review.user % 97}"
-    record |= {"reviewText": body, "summary": summary, "unixReviewTime": seconds}
-    if review.draws[7] % 8 == 0:
-        record["vote"] = f"{review.draws[7] % 1500:,}"
-    if review.draws[7] % 25 == 0:
-        record["image"] = [f"{_HOST}/r{review.draws[7]}._SY88.jpg"]
+    record |= {
+        "reviewText": review.text,
+        "summary": SUMMARIES[review.stars - 1],
+        "unixReviewTime": review.seconds,
+    }
+    if third % 8 == 0:
+        record["vote"] = f"{third % 1500:,}"
+    if third % 25 == 0:
+        record["image"] = [f"{_HOST}/r{third}._SY88.jpg"]
     return record
 
 
 def review_2023(review: Review) -> dict[str, Any]:
     """Return a review of 2023: milliseconds, and a variant's asin beside the parent's."""
-    summary, body = _texts(review)
-    variant = review.draws[5] % 5 == 0
+    first, second, third = review.draws
+    text = review.text
     return {
         "rating": float(review.stars),
-        "title": summary,
-        "text": body.replace(". ", ".<br /><br />", 1) if review.draws[6] % 7 == 0 else body,
+        "title": SUMMARIES[review.stars - 1],
+        "text": text.replace(". ", ".<br /><br />", 1) if second % 7 == 0 else text,
         "images": [],
-        "asin": item_key(review.item + 10_000_000) if variant else item_key(review.item),
-        "parent_asin": item_key(review.item),
-        "user_id": user_key(review.user, 2023),
-        "timestamp": seconds_of(review, 2023) * 1000 + review.draws[7] % 1000,
-        "helpful_vote": review.draws[6] % 4,
-        "verified_purchase": review.draws[6] % 5 != 0,
+        "asin": item_key(review.item + 10_000_000) if first % 5 == 0 else review.item_key,
+        "parent_asin": review.item_key,
+        "user_id": review.user_key,
+        "timestamp": review.seconds * 1000 + third % 1000,
+        "helpful_vote": second % 4,
+        "verified_purchase": second % 5 != 0,
     }
 
 
-def _name(item: Item) -> tuple[str, str, list[str]]:
-    """Return brand, title and category path."""
-    department, kind, nouns, adjectives = KINDS[item.kind]
-    brand = BRANDS[(item.kind * 3 + item.draws[0] % 4) % len(BRANDS)]
-    noun, adjective = nouns[item.draws[1] % len(nouns)], adjectives[item.draws[2] % len(adjectives)]
-    colour = COLOURS[item.draws[3] % len(COLOURS)]
-    title = f"{brand} {adjective} {noun} {item.draws[4] % 900 + 100}, {colour}"
-    return brand, title, ["Electronics", department, kind]
-
-
-def _sentences(item: Item, title: str) -> list[str]:
-    _, kind, nouns, adjectives = KINDS[item.kind]
-    return [
-        f"The {title} is a {adjectives[0]} {nouns[0].lower()} for people who care about "
-        f"{kind.lower()}.",
-        f"It's made to last: tested {item.draws[5] % 90 + 10} times, with a two-year warranty.",
-    ]
+def _path(item: Item) -> list[str]:
+    return ["Electronics", item.department, f"{item.kind}s"]
 
 
 def _cents(item: Item) -> float:
@@ -187,56 +161,56 @@ def _cents(item: Item) -> float:
 
 
 def metadata_2014(item: Item) -> dict[str, Any]:
-    """Return metadata of 2014; brand, price, description and even the title may lack."""
-    brand, title, path = _name(item)
+    """Return metadata of 2014; brand, price, picture, description and even the title may lack."""
+    path, related = _path(item), item.related
     record: dict[str, Any] = {
-        "asin": item_key(item.row),
-        "related": {"also_viewed": [item_key(item.draws[at] % 10_000) for at in (4, 5)]},
+        "asin": item.key,
         "categories": [path, ["Electronics", path[1], "Best Sellers"]][: 1 + item.draws[7] % 2],
-        "imUrl": f"http://images.invalid/images/I/{item.row}.jpg",
         "salesRank": {"Electronics": item.draws[6] % 500_000},
     }
-    if item.draws[7] % 100:
-        record["title"] = title.replace("&", "&amp;")
-    for field, value, every in (
-        ("price", _cents(item), 3),
-        ("brand", brand, 4),
-        ("description", " ".join(_sentences(item, title)), 7),
+    if related:
+        record["related"] = {"also_bought": related, "buy_after_viewing": related[:4]}
+    for field, value, lacks in (
+        ("imUrl", f"http://images.invalid/images/I/{item.row}._SY300_.jpg", not item.pictured),
+        ("title", item.title.replace("&", "&amp;"), item.draws[7] % 100 == 0),
+        ("price", _cents(item), item.draws[7] % 3 == 0),
+        ("brand", item.brand, item.draws[7] % 4 == 0),
+        ("description", " ".join(item.sentences), item.draws[7] % 15 == 0),
     ):
-        if item.draws[7] % every:
+        if not lacks:
             record[field] = value
     return record
 
 
 def metadata_2018(item: Item) -> dict[str, Any]:
     """Return metadata of 2018: markup in title, price and main category, texts for numbers."""
-    brand, title, path = _name(item)
+    brand, title, path = item.brand, item.title, _path(item)
     odd = item.draws[7]
     prices = {0: "", 1: _FAKE_STYLE, 2: f"${_cents(item):,.2f} - ${_cents(item) + 1000:,.2f}"}
     titles = {
         0: f"<span id='productTitle'>{title.replace('&', '&amp;')}</span>",
         1: _TITLE_SCRIPT.format(title=title),
     }
-    pictures = [f"{_HOST}/{item.row}._SX38_SY50_CR,0,0,38,50_.jpg"] if odd % 12 else []
+    pictures = [f"{_HOST}/{item.row}._SX38_SY50_CR,0,0,38,50_.jpg"] if item.pictured else []
     fields = ("image",) if odd % 40 == 1 else ("imageURL", "imageURLHighRes")
     return {
         "category": [*path, "</span></span></span>"] if odd % 33 == 0 else path,
         "tech1": "",
-        "description": _sentences(item, title) if odd % 9 else [],
+        "description": [*item.sentences] if odd % 9 else [],
         "fit": "",
         "title": titles.get(odd % 60, title.replace("&", "&amp;")),
         "also_buy": [],
         "tech2": "",
         "brand": f"by\n    {brand}" if odd % 20 == 0 else brand,
-        "feature": [f"{KINDS[item.kind][3][item.draws[2] % 3]} design", "Easy &amp; quick set-up"],
+        "feature": [*item.bullets],
         "rank": f"{item.draws[6] % 999_999:,} in Electronics (" if odd % 5 else [],
-        "also_view": [item_key(item.draws[5] % 10_000)],
+        "also_view": [*item.related[:9]],
         "details": {},
         "main_cat": _FAKE_CAT.format(host=_HOST, name=path[1]) if odd % 6 == 0 else path[1],
         "similar_item": "",
         "date": "",
         "price": prices.get(odd % 14, f"${_cents(item) * (1 + odd % 9):,.2f}"),
-        "asin": item_key(item.row),
+        "asin": item.key,
         **{field: [p.replace("._SX38_SY50_CR,0,0,38,50_", "") for p in pictures]
            if field == "imageURLHighRes" else pictures for field in fields},
     }  # fmt: skip
@@ -244,7 +218,7 @@ def metadata_2018(item: Item) -> dict[str, Any]:
 
 def metadata_2023(item: Item) -> dict[str, Any]:
     """Return metadata of 2023: prices of any type, details as object or text."""
-    brand, title, path = _name(item)
+    brand, title, path = item.brand, item.title, _path(item)
     odd, url = item.draws[7], f"{_HOST}/{item.row}"
     prices = {0: None, 1: f"{_cents(item)}", 2: f"from {_cents(item)}", 3: "—"}
     details = {"Brand": brand, "Item Weight": f"{odd % 40 / 10} pounds", "Is Discontinued": "No"}
@@ -256,15 +230,15 @@ def metadata_2023(item: Item) -> dict[str, Any]:
         "title": title,
         "average_rating": 4.1,
         "rating_number": odd % 4000,
-        "features": [f"{KINDS[item.kind][3][item.draws[2] % 3]} design"] if odd % 8 else [],
-        "description": _sentences(item, title) if odd % 2 else [],
+        "features": [item.bullets[0]] if odd % 8 else [],
+        "description": [*item.sentences] if odd % 2 else [],
         "price": prices.get(odd % 9, _cents(item)),
-        "images": [side | {"variant": "PT01"}, main] if odd % 15 else [],
+        "images": [side | {"variant": "PT01"}, main] if item.pictured else [],
         "videos": [],
         "store": None if odd % 10 == 0 else brand,
         "categories": path if odd % 11 else [],
         "details": orjson.dumps(details).decode() if odd % 4 == 0 else details,
-        "parent_asin": item_key(item.row),
+        "parent_asin": item.key,
         "bought_together": None,
         "subtitle": None,
         "author": None,
@@ -279,18 +253,17 @@ def review_line(edition: int, review: Review) -> bytes:
 def metadata_line(edition: int, item: Item) -> bytes:
     """Return a line of a metadata file: a Python literal in 2014, else JSON."""
     record = _METADATA[edition](item)
-    return repr(record).encode() if edition == 2014 else orjson.dumps(record)
+    return ascii(record).encode() if edition == 2014 else orjson.dumps(record)
 
 
 def ratings_line(edition: int, review: Review) -> bytes:
     """Return a line of a ratings-only CSV, columns in the edition's own order."""
-    user, item = user_key(review.user, edition), item_key(review.item)
-    seconds = seconds_of(review, edition)
+    user, item, seconds = review.user_key, review.item_key, review.seconds
     if edition == 2014:
         return f"{user},{item},{review.stars}.0,{seconds}".encode()
     if edition == 2018:
         return f"{item},{user},{review.stars}.0,{seconds}".encode()
-    return f"{user},{item},{review.stars}.0,{seconds * 1000 + review.draws[7] % 1000}".encode()
+    return f"{user},{item},{review.stars}.0,{seconds * 1000 + review.draws[2] % 1000}".encode()
 
 
 RATINGS_HEADER = {2014: b"", 2018: b"", 2023: b"user_id,parent_asin,rating,timestamp\n"}

@@ -7,8 +7,8 @@ from pipeline.errors import ConfigError
 EDITIONS = (2014, 2018, 2023)
 """Of the Amazon reviews."""
 
-HOT_SHARE = 0.1264
-"""Of the catalogue that anybody reviewed: 63,001 of 498,196 in Electronics of 2014."""
+HOT_SHARE = 63_001 / 498_196
+"""Of the catalogue that anybody reviewed, in Electronics of 2014."""
 
 _REFERENCE = {"users": 192_403, "items": 498_196, "interactions": 1_689_188}
 

@@ -13,10 +13,12 @@ import re
 import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import orjson
 
+from pipeline.etl.readers import literals
 from pipeline.etl.records import Reason
 from pipeline.schema import TEST, TRAIN, VALIDATION
 
@@ -65,6 +67,9 @@ def parse_object(line: bytes) -> dict[str, Any]:
 
 
 def _parse_lenient(line: bytes) -> Any:  # noqa: ANN401 - JSON is any value
+    if line.lstrip().startswith(literals.BEGIN):
+        with suppress(literals.NotJSONError):
+            return literals.loads(line)
     try:
         text = line.decode()
     except UnicodeDecodeError:
