@@ -1,4 +1,4 @@
-"""Ready-made item vectors: a ``.npy`` in order of item, or a Parquet file of key and vector."""
+"""Ready-made item vectors: a ``.npy`` in order of item; with keys, Parquet or Amazon's ``.b``."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.arrays import Floats
+from pipeline.arrays import Floats, Rows
 from pipeline.embed.batching import NONE
 from pipeline.embed.content import Content, unit_rows
 from pipeline.errors import DataError
@@ -15,6 +15,8 @@ from pipeline.ids import UNKNOWN, IdMap
 
 NO_VECTOR = "no_vector"
 _ROWS_AT_ONCE = 1 << 14
+_AMAZON = np.dtype([("key", "S10"), ("vector", "<f4", (4096,))])
+"""A record of the picture features that were published with the reviews of 2014."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,9 @@ def read_ready(path: Path, name: str, keys: list[str]) -> Ready:
     """
     if not path.is_file():
         raise DataError(f"data.vectors.{name}: there is no file {path}")
-    read = {".npy": _from_array, ".parquet": _from_table}.get(path.suffix)
+    read = {".npy": _from_array, ".parquet": _from_table, ".b": _from_amazon}.get(path.suffix)
     if read is None:
-        raise DataError(f"data.vectors.{name}: {path} must end in .npy or .parquet")
+        raise DataError(f"data.vectors.{name}: {path} must end in .npy, .parquet or .b")
     ready = read(path, name, keys)
     if keys and not _any_usable(ready.content):
         raise DataError(
@@ -76,10 +78,29 @@ def _from_table(path: Path, name: str, keys: list[str]) -> Ready:
             f"data.vectors.{name}: {path} must hold the columns key (text) and vector (a list of "
             f"numbers, the same count in every row): {error}"
         ) from error
+    return _matched(own, np.arange(len(own)), vectors, keys)
+
+
+def _from_amazon(path: Path, name: str, keys: list[str]) -> Ready:
+    """Read ``image_features_*.b``: ten bytes of key, then 4,096 numbers; a key's first stays."""
+    size = path.stat().st_size
+    if not size or size % _AMAZON.itemsize:
+        raise DataError(
+            f"data.vectors.{name}: {path} has {size} bytes, no whole number of records of "
+            f"{_AMAZON.itemsize} (ten bytes of key, 4096 float32); was its download interrupted?"
+        )
+    records = np.memmap(path, _AMAZON, "r")
+    own, first = np.unique(records["key"], return_index=True)
+    named = IdMap.of(key.decode("latin-1") for key in own.tolist())
+    return _matched(named, first, records["vector"], keys)
+
+
+def _matched(own: IdMap, places: Rows, vectors: Floats, keys: list[str]) -> Ready:
+    """Return the vectors by item; ``places`` are where the vectors of the file's keys stand."""
     rows = own.rows(keys)
     reasons = {int(item): NO_VECTOR for item in np.flatnonzero(rows == UNKNOWN)}
-    used = len(keys) - len(reasons)
-    return Ready(Content(vectors, np.where(rows == UNKNOWN, NONE, rows), reasons), len(own) - used)
+    at = np.where(rows == UNKNOWN, NONE, places[rows])
+    return Ready(Content(vectors, at, reasons), len(own) - (len(keys) - len(reasons)))
 
 
 def _matrix(column: pa.Array) -> Floats:

@@ -52,6 +52,32 @@ def test_fixed_size_lists_are_read(tmp_path):
     assert read_ready(path, "audio", KEYS).content.vectors[2].tolist() == [5, 6]
 
 
+def save_amazon(path, keys):
+    record = np.dtype([("key", "S10"), ("vector", "<f4", (4096,))])
+    rows = [(key.encode(), np.full(4096, place)) for place, key in enumerate(keys, 1)]
+    path.write_bytes(np.array(rows, record).tobytes())
+    return path
+
+
+def test_picture_features_as_published_with_the_reviews_of_2014_are_matched_by_key(tmp_path):
+    keys = ["B000000003", "B000000009", "B000000001", "B000000003"]
+    path = save_amazon(tmp_path / "image_features_Electronics.b", keys)
+    ready = read_ready(path, "image", ["B000000001", "B000000002", "B000000003"])
+    assert ready.content.rows.tolist() == [2, -1, 0]
+    assert ready.content.reasons == {1: "no_vector"}
+    assert ready.unknown_keys == 1
+    assert ready.content.vectors[ready.content.rows[[0, 2]]].max(axis=1).tolist() == [3, 1]
+    assert isinstance(ready.content.vectors, np.memmap)
+
+
+@pytest.mark.parametrize("left", [0, 10, 16_393, 16_395])
+def test_picture_features_that_break_off_are_refused(tmp_path, left):
+    path = save_amazon(tmp_path / "x.b", ["B000000001", "B000000002"])
+    path.write_bytes(path.read_bytes()[:left])
+    with pytest.raises(DataError, match=f"{left} bytes, no whole number of records"):
+        read_ready(path, "image", ["B000000001"])
+
+
 @pytest.mark.parametrize(
     ("array", "says"),
     [
