@@ -52,8 +52,8 @@ class DataConfig(Section):
     columns: Mapping[str, str] = Field(default_factory=dict)
     """For ``table``: our column (user, item, weight, timestamp, split, key, title …) to theirs."""
     vectors: Mapping[str, Path] = Field(default_factory=dict)
-    """Ready-made item vectors by modality: ``.npy``, row = item in file order; Parquet of ``key`` and
-    ``vector``; or ``.b``, the picture features published with Amazon's reviews of 2014."""
+    """Ready-made item vectors by modality: ``.npy``, row = item in file order; Parquet of ``key``
+    and ``vector``; or ``.b``, the picture features published with Amazon's reviews of 2014."""
     graphs: Mapping[str, Path] = Field(default_factory=dict)
     """Ready-made item-item graphs by modality: scipy ``.npz``, row = item in file order."""
     demo: DemoConfig = DemoConfig()
