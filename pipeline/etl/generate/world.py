@@ -332,4 +332,5 @@ def _days(
     released = rng.random(spec.items) ** 0.5
     joined = rng.random(spec.users) ** 0.4
     begin = np.maximum(released[item], joined[user])
-    return begin + (1 - begin) * rng.beta(1.0, 2.5, len(user)) * (1 - 1e-9)
+    share: np.ndarray = begin + (1 - begin) * rng.beta(1.0, 2.5, len(user)) * (1 - 1e-9)
+    return share
