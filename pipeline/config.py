@@ -164,6 +164,11 @@ class GraphConfig(Section):
 
     neighbors: int = Field(10, ge=1)
     """Edges kept per item and modality."""
+    search: Literal["auto", "exact", "approximate"] = "auto"
+    """How neighbours are found; ``auto`` is exact up to 100,000 items that have a vector."""
+    recall_floor: float = Field(0.97, ge=0, le=1)
+    """Share of the exact neighbours an approximate search must find, as measured on 5,000 of its
+    items; where only an almost exact search does, the search is exact."""
     cooccurrence_neighbors: int = Field(10, ge=1)
     """Edges kept per item in the co-occurrence graph."""
     cooccurrence_min_users: int = Field(2, ge=1)

@@ -9,7 +9,7 @@ from pipeline.artifacts import Artifact
 from pipeline.interactions import shape_of, user_item
 from pipeline.promises.check import Check, binary, blocks, equal, finite, input_of, none
 
-_PRESENT, _KNN = "_present.npy", "_knn.npz"
+_PRESENT, _KNN, _STATISTICS = "_present.npy", "_knn.npz", "statistics.json"
 _UNIT_TOLERANCE = {"float16": 5e-3, "float32": 1e-4}
 
 
@@ -54,6 +54,7 @@ def graphs(artifact: Artifact) -> Iterator[Check]:
     config = artifact.manifest["config"]
     for modality in artifact.modalities(_KNN):
         yield from _item_graph(artifact, f"{modality}{_KNN}", config.get("neighbors"))
+        yield from _recall(artifact, modality, config.get("recall_floor"))
     most = config.get("cooccurrence_neighbors")
     yield from _item_graph(artifact, "cooccurrence.npz", most)
 
@@ -64,6 +65,15 @@ def _item_graph(artifact: Artifact, name: str, most: int | None) -> Iterator[Che
     yield equal(name, "is items by items", matrix.shape, (n_items, n_items))
     yield finite(name, matrix.data)
     yield from item_graph(name, matrix, most)
+
+
+def _recall(artifact: Artifact, modality: str, floor: float | None) -> Iterator[Check]:
+    """Yield the check that a search of ours found enough, where the graph is of one."""
+    how = artifact.json(_STATISTICS).get(f"{modality}_knn", {})
+    if how.get("source") == "cosine" and floor is not None:
+        found = 1.0 if how["exact"] else float(how["recall"])
+        rule = f"{modality} neighbours have the recall of the floor"
+        yield Check(_STATISTICS, rule, found >= floor, str(found), f"{floor} or more")
 
 
 def item_graph(name: str, matrix: sp.csr_matrix, most: int | None) -> Iterator[Check]:

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.graph.cooccurrence import cooccurrence, cooccurrence_naive
-from pipeline.graph.neighbors import cosine_knn, group_equal
+from pipeline.graph.distinct import group_equal
+from pipeline.graph.neighbors import cosine_knn
 from pipeline.graph.ranked import edges_of, keep_best
 from tests import worlds
 
