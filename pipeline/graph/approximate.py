@@ -1,37 +1,48 @@
-"""Cosine neighbours of most items' exact ones: only lists that lie close together are compared.
+"""Cosine neighbours of most items' exact ones: vectors are compared with close lists alone.
 
-Vectors are sorted into lists by k-means. Pairs of lists are ranked by how many neighbours they are
-expected to hold for each comparison, and taken from the best on until enough of the exact
-neighbours of a sample lie inside the pairs taken; other queries then measure what was found. A
-pair is multiplied once for both sides, as in the exact search, which is this one with every pair.
+Vectors are sorted into lists by k-means. Each asks the lists whose centres are hardly farther than
+its own list's, and what it finds is offered to both sides. How much farther is chosen on the exact
+neighbours of a sample; other queries then measure what was found.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from pipeline.arrays import Flags, Floats
-from pipeline.graph.clusters import Lists
+from pipeline.arrays import Flags, Floats, Rows
+from pipeline.graph.audit import Exact
+from pipeline.graph.best import Best, reaching
+from pipeline.graph.clusters import Probes, closest, spherical_k_means
 from pipeline.graph.distinct import Distinct
-from pipeline.graph.pairs import Advance, PairSearch
-from pipeline.graph.plan import Exact, Plan
+from pipeline.graph.neighbors import Advance, compare_all, nearest_others
 from pipeline.graph.ranked import Edges, ranked_matrix
 
-LIST_SIZE = 256
+LIST_SIZE = 128
 """Vectors a list has on average."""
 
-NEAR_LISTS = 32
-"""Lists of each vector that can be compared with its own, if not all are."""
+THREADS = 1
 
 _SEED = 20
 """Of the sample that centres are learned from, and of the queries: part of the method."""
 
-_TRIALS, _QUERIES = 1000, 5000
-"""Queries that choose the pairs, and other ones that measure the recall."""
+_TRIALS, _QUERIES = 1500, 5000
+"""Queries that choose how far to look, and other ones that measure the recall."""
 
-_MARGIN = 0.004
-"""Aimed at above the floor: about two standard errors of what a thousand queries say."""
+_MARGIN = 0.005
+"""Aimed at above the floor: about two standard errors of what the trial queries say."""
+
+_WORTH = 0.5
+"""Share of the exact search's comparisons above which an approximate one is not worth it."""
+
+_ROUNDING = np.float32(1e-6)
+"""Two ways of multiplying the same vectors differ by less."""
+
+_ASKING, _ASKED = 2048, 1024
+"""Most rows and columns of a block of similarities."""
 
 
 def approximate_knn(
@@ -39,8 +50,8 @@ def approximate_knn(
 ) -> tuple[sp.csr_matrix, dict[str, Any]]:
     """Return for every present item k of its most similar others, and how they were found.
 
-    The share found of the exact k is at least ``floor``, as measured; where no choice of lists
-    reaches that with half the comparisons of the exact search, all of them are made.
+    The share found of the exact k is at least ``floor``, as measured; where that takes half the
+    comparisons of the exact search, or more, the exact search is made instead.
 
     Shapes:
         vectors: (N, D) any float. present: (N,). returns: CSR (N, N), weights falling in a row.
@@ -61,31 +72,137 @@ def near_others(
     Shapes:
         unit: (N, D) float32, distinct. returns: three arrays (N * min(k, N - 1),).
     """
-    rng = np.random.default_rng(_SEED)
-    lists = Lists.of(unit, len(unit) // LIST_SIZE, NEAR_LISTS, least=k + 1, rng=rng)
-    order = np.argsort(lists.own, kind="stable")
-    unit, lists = unit[order], lists.ordered(order)
-    asked = rng.permutation(len(unit))
-    plan = Plan.of(lists, Exact.of(unit, asked[-_TRIALS:], k))
-    judge = Exact.of(unit, asked[:_QUERIES], k)
-    near, facts = _search(PairSearch(unit, plan.starts, k, advance), plan, judge, floor)
-    return (order[near[0]], order[near[1]], near[2]), facts
+    n, rng = len(unit), np.random.default_rng(_SEED)
+    if n > 2 * LIST_SIZE:
+        centres = spherical_k_means(unit, n // LIST_SIZE, rng)
+        asked = rng.permutation(n)
+        trial = Trial.of(unit, centres, Exact.of(unit, asked[-_TRIALS:], k))
+        judge = Exact.of(unit, asked[:_QUERIES], k)
+        aim = floor + _MARGIN
+        while (gap := trial.gap(aim)) is not None:
+            near, facts = search(unit, Probes.of(unit, centres, gap), k, advance)
+            recall = judge.recall(near, n)
+            if recall >= floor:
+                return near, facts | {"recall": recall, "recall_queries": len(judge.queries)}
+            aim += max(_MARGIN, floor - recall)
+    return nearest_others(unit, k), {"exact": True, "recall": 1.0}
 
 
-def _search(
-    search: PairSearch, plan: Plan, judge: Exact, floor: float
+@dataclass(frozen=True)
+class Trial:
+    """How far queries and their exact neighbours must look to find each other."""
+
+    gaps: Floats
+    """(Q * k,) rising: how much farther than the closest centre that of the other's list is."""
+    shares: Floats
+    """(Q * k,) mean share of lists that lie within each gap."""
+
+    @classmethod
+    def of(cls, unit: Floats, centres: Floats, exact: Exact) -> "Trial":
+        """Return the trial of some queries; either side finding the other is enough.
+
+        Shapes:
+            unit: (N, D). centres: (L, D).
+        """
+        sources, targets, _ = exact.edges
+        ends, at = np.unique(np.concatenate([sources, targets]), return_inverse=True)
+        own, top = closest(unit[ends], centres)
+        own, top = own[at], top[at]
+        across = unit[np.concatenate([sources, targets])], centres[np.roll(own, len(sources))]
+        farther = (top - np.einsum("ed,ed->e", *across)).reshape(2, -1).min(axis=0)
+        gaps = np.sort(np.maximum(farther, 0)) + _ROUNDING
+        scores = unit[exact.queries] @ centres.T
+        every = np.sort((scores.max(axis=1, keepdims=True) - scores).ravel())
+        return cls(gaps, np.searchsorted(every, gaps, side="right") / every.size)
+
+    def gap(self, aim: float) -> float | None:
+        """Return how far to look for a recall; None if the exact search is as good as that."""
+        at = int(np.ceil(aim * len(self.gaps))) - 1
+        if at >= len(self.gaps) or 2 * self.shares[at] > _WORTH:
+            return None
+        return float(self.gaps[at])
+
+
+def search(
+    unit: Floats, probes: Probes, k: int, advance: Advance = id
 ) -> tuple[Edges, dict[str, Any]]:
-    """Return what the first pairs of the plan find, so many that the judge sees the floor."""
-    search.compare(plan.inside())
-    aim, done, recall = floor + _MARGIN, 0, -1.0
-    while recall < floor and (upto := plan.needed(aim)) is not None:
-        search.compare(plan.between(done, upto))
-        recall, done = judge.recall(search.edges()), upto
-        aim += max(_MARGIN, floor - recall)
-    if recall >= floor:
-        asked = len(judge.queries)
-        return search.edges(), {
-            "exact": False, "recall": recall, "recall_queries": asked, **plan.facts(done),
+    """Return the k best of what probes find for either side, and what that took.
+
+    Shapes:
+        unit: (N, D). returns: three arrays (N * k,).
+    """
+    n = len(unit)
+    best = Best(n, n, k)
+    lists = Lists.of(probes)
+    for members in lists.members:
+        compare_all(best, unit, members)
+    with ThreadPoolExecutor(THREADS) as pool:
+        for found in pool.map(partial(_turn, unit, lists, best.bounds), range(len(lists.members))):
+            for edges in found:
+                best.offer(*edges)
+            advance(1)
+    return _completed(best.edges(), unit, k), lists.facts
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Who is in each list, and who asks it."""
+
+    probes: Probes
+    members: list[Rows]
+    asking: sp.csc_matrix
+    """(N, L) flags."""
+
+    @classmethod
+    def of(cls, probes: Probes) -> "Lists":
+        """Return the lists of all probes."""
+        order = np.argsort(probes.own, kind="stable")
+        sizes = np.bincount(probes.own, minlength=probes.asked.shape[1])
+        return cls(probes, np.split(order, np.cumsum(sizes)[:-1]), probes.asked.tocsc())
+
+    def askers(self, at: int) -> Rows:
+        """Return the rows that ask a list and do not belong to it."""
+        rows = self.asking.indices[slice(*self.asking.indptr[at : at + 2])]
+        return rows[self.probes.own[rows] != at]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What asking takes, in lists a vector and as a share of the exact search."""
+        sizes = np.array([len(each) for each in self.members])
+        asked = np.diff(self.asking.indptr)
+        scores = (sizes * asked).sum() - (sizes * (sizes + 1) / 2).sum()
+        return {
+            "exact": False, "lists": len(sizes), "probes": float(asked.sum() / sizes.sum()),
+            "compared": float(scores / (sizes.sum() * (sizes.sum() - 1) / 2)),
         }  # fmt: skip
-    search.compare(plan.rest(done))
-    return search.edges(), {"exact": True, "recall": 1.0}
+
+
+def _turn(unit: Floats, lists: Lists, bounds: Floats, at: int) -> list[Edges]:
+    """Return what askers and members of a list are to each other, where that may matter.
+
+    Two rows that ask each other's lists meet in both turns; each then hears of the other in its
+    own.
+    """
+    found, own, askers = [], lists.probes.own, lists.askers(at)
+    for start in range(0, len(lists.members[at]), _ASKED):
+        members = lists.members[at][start : start + _ASKED]
+        there, asks = unit[members], lists.probes.asked[members].toarray()
+        for begin in range(0, len(askers), _ASKING):
+            mine = askers[begin : begin + _ASKING]
+            scores = unit[mine] @ there.T
+            rows, columns, weights = reaching(scores, bounds[mine][:, None])
+            found.append((mine[rows], members[columns], weights))
+            rows, columns, weights = reaching(scores, bounds[members])
+            new = ~asks[columns, own[mine[rows]]]
+            found.append((members[columns[new]], mine[rows[new]], weights[new]))
+    return found
+
+
+def _completed(edges: Edges, unit: Floats, k: int) -> Edges:
+    """Return the edges with the exact ones of rows that met fewer than k others."""
+    met = np.bincount(edges[0], minlength=len(unit))
+    short = np.flatnonzero(met < k)
+    kept = met[edges[0]] >= k
+    exact = Exact.of(unit, short, k).edges
+    rows, columns, weights = (np.concatenate([e[kept], x]) for e, x in zip(edges, exact, strict=True))
+    return rows, columns, np.minimum(weights, 1)

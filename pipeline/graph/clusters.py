@@ -1,70 +1,60 @@
-"""Lists of vectors that lie close together, and which lists lie close to a vector."""
+"""Lists of vectors that lie close together, and which lists each vector asks for neighbours."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 
 from pipeline.arrays import Floats, Rows
-from pipeline.nearest import top_k_exact
 
-_SAMPLE = 40
+_SAMPLE = 20
 """Vectors a centre is learned from."""
 
-_ROUNDS = 8
+_ROUNDS = 5
 """Rounds of k-means; later ones move few vectors."""
 
-_BLOCK = 8192
+_BLOCK = 2048
 """Vectors compared with every centre at once."""
 
 
 @dataclass(frozen=True)
-class Lists:
-    """Every vector's closest centres; it belongs to the list of the first."""
+class Probes:
+    """Every vector's list, and the lists it asks."""
 
-    near: Rows
-    """(N, R) lists, closest first."""
-    count: int
-    """Lists in all; none is empty."""
+    own: Rows
+    """(N,) the list that holds each vector: that of the closest centre."""
+    asked: sp.csr_matrix
+    """(N, L) flags: lists hardly farther than the closest one, that one included."""
 
     @classmethod
-    def of(
-        cls, unit: Floats, count: int, width: int, *, least: int, rng: np.random.Generator
-    ) -> "Lists":
-        """Return about ``count`` lists of ``least`` unit vectors or more, ``width`` of each.
+    def of(cls, unit: Floats, centres: Floats, gap: float) -> "Probes":
+        """Return probes of the lists whose centre scores at most ``gap`` below the closest.
 
         Shapes:
-            unit: (N, D), N at least 1.
+            unit: (N, D). centres: (L, D).
         """
-        centres = spherical_k_means(unit, max(1, count), rng)
-        near = _nearest(unit, centres, width)
-        kept = np.bincount(near[:, 0], minlength=len(centres)) >= least
-        kept[np.argmax(np.bincount(near[:, 0]))] = True
-        stale = ~kept[near].all(axis=1)
-        near = (np.cumsum(kept, dtype=np.int32) - 1)[near][:, : kept.sum()]
-        near[stale] = _nearest(unit[stale], centres[kept], width)
-        return cls(near, int(kept.sum()))
-
-    def ordered(self, order: Rows) -> "Lists":
-        """Return the same lists for vectors in another order.
-
-        Shapes:
-            order: (N,).
-        """
-        return Lists(self.near[order], self.count)
-
-    @property
-    def own(self) -> Rows:
-        """The list of each vector: (N,)."""
-        return self.near[:, 0]
+        own, parts, counts = np.empty(len(unit), dtype=np.int32), [], [np.zeros(1, np.int64)]
+        for part, scores in _scores(unit, centres):
+            own[part] = scores.argmax(axis=1)
+            near = scores >= scores.max(axis=1, keepdims=True) - np.float32(gap)
+            rows, lists = np.divmod(np.flatnonzero(near), len(centres))
+            parts.append(lists.astype(np.int32))
+            counts.append(np.bincount(rows, minlength=len(scores)))
+        lists, starts = np.concatenate(parts), np.cumsum(np.concatenate(counts))
+        shape = (len(unit), len(centres))
+        return cls(own, sp.csr_matrix((np.ones(len(lists), bool), lists, starts), shape=shape))
 
 
-def _nearest(unit: Floats, centres: Floats, width: int) -> Rows:
-    near = np.empty((len(unit), min(width, len(centres))), dtype=np.int32)
-    for start in range(0, len(unit), _BLOCK):
-        part = slice(start, start + _BLOCK)
-        near[part] = top_k_exact(unit[part], centres, near.shape[1])[0]
-    return near
+def closest(unit: Floats, centres: Floats) -> tuple[Rows, Floats]:
+    """Return the closest centre of each unit vector, and its score.
+
+    Shapes:
+        unit: (N, D). centres: (L, D). returns: (N,), (N,).
+    """
+    parts = [(scores.argmax(axis=1), scores.max(axis=1)) for _, scores in _scores(unit, centres)]
+    own, top = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return own, top
 
 
 def spherical_k_means(unit: Floats, count: int, rng: np.random.Generator) -> Floats:
@@ -80,20 +70,16 @@ def spherical_k_means(unit: Floats, count: int, rng: np.random.Generator) -> Flo
     sample = unit[np.sort(rng.choice(len(unit), size, replace=False))]
     centres = sample[np.sort(rng.choice(size, min(count, size), replace=False))]
     for _ in range(_ROUNDS):
-        own = _closest(sample, centres)
-        members = sp.csr_matrix(
-            (np.ones(size, dtype=np.float32), own, np.arange(size + 1)), (size, len(centres))
-        )
-        sums = members.T @ sample
+        own, _ = closest(sample, centres)
+        flags = np.ones(size, dtype=np.float32), own, np.arange(size + 1)
+        sums = sp.csr_matrix(flags, shape=(size, len(centres))).T @ sample
         length = np.linalg.norm(sums, axis=1)
         moved = length > 0
         centres[moved] = sums[moved] / length[moved, None]
     return centres
 
 
-def _closest(unit: Floats, centres: Floats) -> Rows:
-    parts = [
-        np.argmax(unit[start : start + _BLOCK] @ centres.T, axis=1)
-        for start in range(0, len(unit), _BLOCK)
-    ]
-    return np.concatenate(parts)
+def _scores(unit: Floats, centres: Floats) -> Iterator[tuple[slice, Floats]]:
+    for start in range(0, len(unit), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        yield part, unit[part] @ centres.T

@@ -1,15 +1,24 @@
-"""Exact cosine neighbours of every item, without ever holding N x N similarities."""
+"""Exact cosine neighbours of every item, without ever holding N x N similarities.
+
+Similarity is symmetric, so each pair of blocks is multiplied once and offered to both sides: half
+the arithmetic of a search. Items with equal vectors are searched once.
+"""
+
+from collections.abc import Callable
 
 import numpy as np
 import scipy.sparse as sp
 
-from pipeline.arrays import Flags, Floats
+from pipeline.arrays import Flags, Floats, Rows
+from pipeline.graph.best import Best, reaching
 from pipeline.graph.distinct import Distinct
-from pipeline.graph.pairs import Advance, PairSearch
 from pipeline.graph.ranked import Edges, ranked_matrix
+from pipeline.nearest import lower_bounds
 
 BLOCK = 2048
 """Rows of a block: 16 MB of similarities at once."""
+
+Advance = Callable[[int], object]
 
 
 def cosine_knn(
@@ -44,8 +53,46 @@ def nearest_others(unit: Floats, k: int, *, block: int = BLOCK, advance: Advance
     Shapes:
         unit: (N, D) float32. returns: three arrays (N * min(k, N - 1),).
     """
-    starts = np.append(np.arange(0, len(unit), block), len(unit))
-    blocks = len(starts) - 1
-    search = PairSearch(unit, starts, k, advance)
-    search.compare((a, b) for a in range(blocks) for b in range(a + 1, blocks))
-    return search.edges()
+    best = Best(len(unit), len(unit), k)
+    compare_all(best, unit, np.arange(len(unit)), block=block, advance=advance)
+    sources, targets, weights = best.edges()
+    return sources, targets, np.minimum(weights, 1)
+
+
+def compare_all(
+    best: Best, unit: Floats, members: Rows, *, block: int = BLOCK, advance: Advance = id
+) -> None:
+    """Offer some rows to each other, each pair once.
+
+    A block's comparison with itself comes first, because it gives its rows their first bounds.
+
+    Shapes:
+        unit: (N, D). members: (M,) rows.
+    """
+    blocks = [members[start : start + block] for start in range(0, len(members), block)]
+    scores = np.empty(min(block, len(members)) ** 2, dtype=np.float32)
+    for mine in blocks:
+        _within(best, _multiplied(unit, mine, mine, scores), mine)
+        advance(1)
+    for at, mine in enumerate(blocks):
+        for other in blocks[at + 1 :]:
+            found = _multiplied(unit, mine, other, scores)
+            rows, columns, weights = reaching(found, best.bounds[mine][:, None])
+            best.offer(mine[rows], other[columns], weights)
+            rows, columns, weights = reaching(found, best.bounds[other])
+            best.offer(other[columns], mine[rows], weights)
+            advance(1)
+
+
+def _multiplied(unit: Floats, mine: Rows, other: Rows, out: Floats) -> Floats:
+    scores = out[: len(mine) * len(other)].reshape(len(mine), len(other))
+    return np.matmul(unit[mine], unit[other].T, out=scores)
+
+
+def _within(best: Best, scores: Floats, members: Rows) -> None:
+    """Offer the similarities of a block with itself."""
+    np.fill_diagonal(scores, -np.inf)
+    if len(members) > best.k:
+        best.bounds[members] = lower_bounds(scores, best.k)
+    rows, columns, weights = reaching(scores, best.bounds[members][:, None])
+    best.offer(members[rows], members[columns], weights)
