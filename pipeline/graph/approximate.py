@@ -5,7 +5,6 @@ its own list's, and what it finds is offered to both sides. How much farther is 
 neighbours of a sample; other queries then measure what was found.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,14 +16,13 @@ from pipeline.arrays import Flags, Floats, Rows
 from pipeline.graph.audit import Exact
 from pipeline.graph.best import Best, reaching
 from pipeline.graph.clusters import Probes, closest, spherical_k_means
+from pipeline.graph.crew import ALONE, Crew
 from pipeline.graph.distinct import Distinct
-from pipeline.graph.neighbors import Advance, compare_all, nearest_others
+from pipeline.graph.neighbors import compared, nearest_others, pairs_of_blocks
 from pipeline.graph.ranked import Edges, ranked_matrix
 
 LIST_SIZE = 128
 """Vectors a list has on average."""
-
-THREADS = 1
 
 _SEED = 20
 """Of the sample that centres are learned from, and of the queries: part of the method."""
@@ -46,7 +44,7 @@ _ASKING, _ASKED = 2048, 1024
 
 
 def approximate_knn(
-    vectors: Floats, present: Flags, k: int, floor: float, advance: Advance = id
+    vectors: Floats, present: Flags, k: int, floor: float, crew: Crew = ALONE
 ) -> tuple[sp.csr_matrix, dict[str, Any]]:
     """Return for every present item k of its most similar others, and how they were found.
 
@@ -60,12 +58,12 @@ def approximate_knn(
         ArtifactError: a present vector is not finite.
     """
     distinct = Distinct.of(vectors, present)
-    near, facts = near_others(distinct.unit, k, floor, advance)
+    near, facts = near_others(distinct.unit, k, floor, crew)
     return ranked_matrix(distinct.groups.expand(near, k), len(vectors)), facts
 
 
 def near_others(
-    unit: Floats, k: int, floor: float, advance: Advance = id
+    unit: Floats, k: int, floor: float, crew: Crew = ALONE
 ) -> tuple[Edges, dict[str, Any]]:
     """Return k of the nearest other rows of each row, and how they were found.
 
@@ -74,18 +72,18 @@ def near_others(
     """
     n, rng = len(unit), np.random.default_rng(_SEED)
     if n > 2 * LIST_SIZE:
-        centres = spherical_k_means(unit, n // LIST_SIZE, rng)
+        centres = spherical_k_means(unit, n // LIST_SIZE, rng, crew)
         asked = rng.permutation(n)
-        trial = Trial.of(unit, centres, Exact.of(unit, asked[-_TRIALS:], k))
-        judge = Exact.of(unit, asked[:_QUERIES], k)
+        trial = Trial.of(unit, centres, Exact.of(unit, asked[-_TRIALS:], k, crew))
+        judge = Exact.of(unit, asked[:_QUERIES], k, crew)
         aim = floor + _MARGIN
         while (gap := trial.gap(aim)) is not None:
-            near, facts = search(unit, Probes.of(unit, centres, gap), k, advance)
+            near, facts = search(unit, Probes.of(unit, centres, gap, crew), k, crew)
             recall = judge.recall(near, n)
             if recall >= floor:
                 return near, facts | {"recall": recall, "recall_queries": len(judge.queries)}
             aim += max(_MARGIN, floor - recall)
-    return nearest_others(unit, k), {"exact": True, "recall": 1.0}
+    return nearest_others(unit, k, crew), {"exact": True, "recall": 1.0}
 
 
 @dataclass(frozen=True)
@@ -123,24 +121,21 @@ class Trial:
         return float(self.gaps[at])
 
 
-def search(
-    unit: Floats, probes: Probes, k: int, advance: Advance = id
-) -> tuple[Edges, dict[str, Any]]:
+def search(unit: Floats, probes: Probes, k: int, crew: Crew) -> tuple[Edges, dict[str, Any]]:
     """Return the k best of what probes find for either side, and what that took.
 
     Shapes:
         unit: (N, D). returns: three arrays (N * k,).
     """
-    n = len(unit)
-    best = Best(n, n, k)
-    lists = Lists.of(probes)
-    for members in lists.members:
-        compare_all(best, unit, members)
-    with ThreadPoolExecutor(THREADS) as pool:
-        for found in pool.map(partial(_turn, unit, lists, best.bounds), range(len(lists.members))):
-            for edges in found:
-                best.offer(*edges)
-            advance(1)
+    lists, best = Lists.of(probes), Best(len(unit), len(unit), k)
+    inside = (pair for members in lists.members for pair in pairs_of_blocks(members))
+    for found in crew.each(partial(compared, unit, best), inside):
+        for edges in found:
+            best.offer(*edges)
+    for found in crew.each(partial(_turn, unit, lists, best.bounds), range(len(lists.members))):
+        for edges in found:
+            best.offer(*edges)
+        crew.advance(1)
     return _completed(best.edges(), unit, k), lists.facts
 
 
@@ -162,8 +157,9 @@ class Lists:
 
     def askers(self, at: int) -> Rows:
         """Return the rows that ask a list and do not belong to it."""
-        rows = self.asking.indices[slice(*self.asking.indptr[at : at + 2])]
-        return rows[self.probes.own[rows] != at]
+        rows: Rows = self.asking.indices[slice(*self.asking.indptr[at : at + 2])]
+        others: Rows = rows[self.probes.own[rows] != at]
+        return others
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -204,5 +200,7 @@ def _completed(edges: Edges, unit: Floats, k: int) -> Edges:
     short = np.flatnonzero(met < k)
     kept = met[edges[0]] >= k
     exact = Exact.of(unit, short, k).edges
-    rows, columns, weights = (np.concatenate([e[kept], x]) for e, x in zip(edges, exact, strict=True))
+    rows, columns, weights = (
+        np.concatenate([e[kept], x]) for e, x in zip(edges, exact, strict=True)
+    )
     return rows, columns, np.minimum(weights, 1)

@@ -1,11 +1,13 @@
 """Exact neighbours of a few rows: what a search must reach, and what it did reach."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from pipeline.arrays import Floats, Rows
 from pipeline.graph.best import Best, reaching
+from pipeline.graph.crew import ALONE, Crew
 from pipeline.graph.ranked import Edges
 from pipeline.nearest import lower_bounds
 
@@ -25,27 +27,18 @@ class Exact:
     """(Q, k)."""
 
     @classmethod
-    def of(cls, unit: Floats, queries: Rows, k: int) -> "Exact":
+    def of(cls, unit: Floats, queries: Rows, k: int, crew: Crew = ALONE) -> "Exact":
         """Return the exact k nearest others of some rows, or all others if they are fewer.
 
         Shapes:
             unit: (N, D). queries: (Q,).
         """
-        best = Best(len(queries), len(unit), min(k, len(unit) - 1))
-        for start in range(0, len(queries), _QUERIES):
-            rows = np.arange(start, min(start + _QUERIES, len(queries)))
-            for column in range(0, len(unit), _COLUMNS):
-                there = unit[column : column + _COLUMNS]
-                scores = unit[queries[rows]] @ there.T
-                itself = np.flatnonzero(queries[rows] // _COLUMNS * _COLUMNS == column)
-                scores[itself, queries[rows[itself]] - column] = -np.inf
-                if column == 0 and len(there) > best.k:
-                    best.bounds[rows] = lower_bounds(scores, best.k)
-                found = reaching(scores, best.bounds[rows][:, None])
-                best.offer(rows[found[0]], found[1] + column, found[2])
-        _, nearest, scores = best.edges()
-        shape = len(queries), best.k
-        return cls(queries, nearest.reshape(shape), scores.reshape(shape))
+        k = min(k, len(unit) - 1)
+        parts = (queries[start : start + _QUERIES] for start in range(0, len(queries), _QUERIES))
+        found = [*crew.each(partial(_nearest, unit, k), parts)]
+        nearest = [np.empty((0, k), np.int64), *(columns for columns, _ in found)]
+        scores = [np.empty((0, k), np.float32), *(weights for _, weights in found)]
+        return cls(queries, np.concatenate(nearest), np.concatenate(scores))
 
     @property
     def edges(self) -> Edges:
@@ -61,3 +54,22 @@ class Exact:
         found = edges[0][kept] * n + edges[1][kept]
         sources, targets, _ = self.edges
         return float(np.isin(sources * n + targets, found).mean()) if len(sources) else 1.0
+
+
+def _nearest(unit: Floats, k: int, queries: Rows) -> tuple[Rows, Floats]:
+    """Return the exact k nearest others of a few rows, and their similarities.
+
+    Shapes:
+        unit: (N, D). queries: (Q,). returns: (Q, k), (Q, k).
+    """
+    best, mine = Best(len(queries), len(unit), k), unit[queries]
+    for start in range(0, len(unit), _COLUMNS):
+        scores = mine @ unit[start : start + _COLUMNS].T
+        here = np.flatnonzero((queries >= start) & (queries < start + scores.shape[1]))
+        scores[here, queries[here] - start] = -np.inf
+        if start == 0 and scores.shape[1] > k:
+            best.bounds[:] = lower_bounds(scores, k)
+        rows, columns, weights = reaching(scores, best.bounds[:, None])
+        best.offer(rows, columns + start, weights)
+    _, columns, weights = best.edges()
+    return columns.reshape(len(queries), k), weights.reshape(len(queries), k)

@@ -27,7 +27,7 @@ class Best:
         self._column_bits = max(1, int(columns - 1).bit_length())
         self._row_bits = min(_ROW_BITS, 31 - self._column_bits)
         blocks = -(-rows // (1 << self._row_bits))
-        self._kept = [np.empty(0, dtype=np.uint64)] * blocks
+        self._kept: list[Rows] = [np.empty(0, dtype=np.uint64)] * blocks
         self._pending: list[tuple[Rows, Rows]] = []
         self._held, self._most = 0, max(1 << 16, rows * k)
 
@@ -73,7 +73,7 @@ class Best:
         return kept
 
     def _weights(self, keys: Rows) -> Floats:
-        return _weight(((keys >> np.uint64(self._column_bits))).astype(np.uint32))
+        return _weight((keys >> np.uint64(self._column_bits)).astype(np.uint32))
 
     def edges(self) -> Edges:
         """Return each row's k best, rows rising, then weights falling, then columns rising."""

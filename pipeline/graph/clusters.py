@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
 
 from pipeline.arrays import Floats, Rows
+from pipeline.graph.best import reaching
+from pipeline.graph.crew import ALONE, Crew
 
 _SAMPLE = 20
 """Vectors a centre is learned from."""
@@ -28,36 +31,46 @@ class Probes:
     """(N, L) flags: lists hardly farther than the closest one, that one included."""
 
     @classmethod
-    def of(cls, unit: Floats, centres: Floats, gap: float) -> "Probes":
+    def of(cls, unit: Floats, centres: Floats, gap: float, crew: Crew = ALONE) -> "Probes":
         """Return probes of the lists whose centre scores at most ``gap`` below the closest.
 
         Shapes:
             unit: (N, D). centres: (L, D).
         """
-        own, parts, counts = np.empty(len(unit), dtype=np.int32), [], [np.zeros(1, np.int64)]
-        for part, scores in _scores(unit, centres):
-            own[part] = scores.argmax(axis=1)
-            near = scores >= scores.max(axis=1, keepdims=True) - np.float32(gap)
-            rows, lists = np.divmod(np.flatnonzero(near), len(centres))
-            parts.append(lists.astype(np.int32))
-            counts.append(np.bincount(rows, minlength=len(scores)))
-        lists, starts = np.concatenate(parts), np.cumsum(np.concatenate(counts))
+        found = [*crew.each(partial(_probes, unit, centres, gap), _parts(len(unit)))]
+        own, lists, counts = (np.concatenate(each) for each in zip(*found, strict=True))
+        starts = np.concatenate([[0], np.cumsum(counts)])
+        flags = np.ones(len(lists), dtype=np.bool_)
         shape = (len(unit), len(centres))
-        return cls(own, sp.csr_matrix((np.ones(len(lists), bool), lists, starts), shape=shape))
+        return cls(own, sp.csr_matrix((flags, lists, starts), shape=shape))
 
 
-def closest(unit: Floats, centres: Floats) -> tuple[Rows, Floats]:
+def _probes(unit: Floats, centres: Floats, gap: float, part: slice) -> tuple[Rows, Rows, Rows]:
+    """Return the list of each vector of a part, the lists it asks, and how many these are."""
+    scores = unit[part] @ centres.T
+    rows, lists, _ = reaching(scores, scores.max(axis=1, keepdims=True) - np.float32(gap))
+    counts = np.bincount(rows, minlength=len(scores))
+    return scores.argmax(axis=1).astype(np.int32), lists.astype(np.int32), counts
+
+
+def closest(unit: Floats, centres: Floats, crew: Crew = ALONE) -> tuple[Rows, Floats]:
     """Return the closest centre of each unit vector, and its score.
 
     Shapes:
         unit: (N, D). centres: (L, D). returns: (N,), (N,).
     """
-    parts = [(scores.argmax(axis=1), scores.max(axis=1)) for _, scores in _scores(unit, centres)]
-    own, top = (np.concatenate(each) for each in zip(*parts, strict=True))
-    return own, top
+
+    def of_part(part: slice) -> tuple[Rows, Floats]:
+        scores = unit[part] @ centres.T
+        return scores.argmax(axis=1), scores.max(axis=1)
+
+    own, top = zip(*crew.each(of_part, _parts(len(unit))), strict=True)
+    return np.concatenate(own), np.concatenate(top)
 
 
-def spherical_k_means(unit: Floats, count: int, rng: np.random.Generator) -> Floats:
+def spherical_k_means(
+    unit: Floats, count: int, rng: np.random.Generator, crew: Crew = ALONE
+) -> Floats:
     """Return centres of length 1 around which the vectors of a sample lie.
 
     Dhillon and Modha, "Concept decompositions for large sparse text data using clustering",
@@ -70,7 +83,7 @@ def spherical_k_means(unit: Floats, count: int, rng: np.random.Generator) -> Flo
     sample = unit[np.sort(rng.choice(len(unit), size, replace=False))]
     centres = sample[np.sort(rng.choice(size, min(count, size), replace=False))]
     for _ in range(_ROUNDS):
-        own, _ = closest(sample, centres)
+        own, _ = closest(sample, centres, crew)
         flags = np.ones(size, dtype=np.float32), own, np.arange(size + 1)
         sums = sp.csr_matrix(flags, shape=(size, len(centres))).T @ sample
         length = np.linalg.norm(sums, axis=1)
@@ -79,7 +92,5 @@ def spherical_k_means(unit: Floats, count: int, rng: np.random.Generator) -> Flo
     return centres
 
 
-def _scores(unit: Floats, centres: Floats) -> Iterator[tuple[slice, Floats]]:
-    for start in range(0, len(unit), _BLOCK):
-        part = slice(start, start + _BLOCK)
-        yield part, unit[part] @ centres.T
+def _parts(n: int) -> Iterator[slice]:
+    return (slice(start, start + _BLOCK) for start in range(0, n, _BLOCK))

@@ -66,7 +66,9 @@ def _hashes(vectors: Floats, rows: Rows, rng: np.random.Generator) -> Rows:
         vectors: (N, D). rows: (P,). returns: (P,) uint64.
     """
     words = -(-vectors.dtype.itemsize * vectors.shape[1] // 8)
-    salt, odd = rng.integers(1 << 63, size=(2, words), dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    salt, odd = rng.integers(1 << 63, size=(2, words), dtype=np.uint64) * np.uint64(2) + np.uint64(
+        1
+    )
     hashes = np.empty(len(rows), dtype=np.uint64)
     for part in _parts(len(rows)):
         mixed = _words(vectors[rows[part]], words)
@@ -125,6 +127,7 @@ class Groups:
     """Items that share a vector: group g holds ``items[starts[g]:starts[g + 1]]``, rising."""
 
     def __init__(self, items: Rows, starts: Rows) -> None:
+        """Take items grouped, and where each group begins."""
         self.items, self.starts = items, starts
 
     @classmethod

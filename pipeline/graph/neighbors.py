@@ -4,13 +4,15 @@ Similarity is symmetric, so each pair of blocks is multiplied once and offered t
 the arithmetic of a search. Items with equal vectors are searched once.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
 
 from pipeline.arrays import Flags, Floats, Rows
 from pipeline.graph.best import Best, reaching
+from pipeline.graph.crew import ALONE, Crew
 from pipeline.graph.distinct import Distinct
 from pipeline.graph.ranked import Edges, ranked_matrix
 from pipeline.nearest import lower_bounds
@@ -18,17 +20,18 @@ from pipeline.nearest import lower_bounds
 BLOCK = 2048
 """Rows of a block: 16 MB of similarities at once."""
 
-Advance = Callable[[int], object]
+Pair = tuple[Rows, Rows]
+"""Two blocks of rows."""
 
 
 def cosine_knn(
-    vectors: Floats, present: Flags, k: int, *, block: int = BLOCK, advance: Advance = id
+    vectors: Floats, present: Flags, k: int, crew: Crew = ALONE, *, block: int = BLOCK
 ) -> sp.csr_matrix:
     """Return the exact k most similar other items of every present item.
 
     Absent items, and present ones whose vector is zero, have no neighbours and are nobody's.
     Equal similarities go to the lower row; items with equal vectors are at similarity 1.
-    ``advance`` is called with the number of block pairs just done, ``block_pairs`` in all.
+    The crew tells of each pair of blocks done, ``block_pairs`` in all.
 
     Shapes:
         vectors: (N, D) any float. present: (N,). returns: CSR (N, N), weights falling in a row.
@@ -37,7 +40,7 @@ def cosine_knn(
         ArtifactError: a present vector is not finite.
     """
     distinct = Distinct.of(vectors, present)
-    near = nearest_others(distinct.unit, k, block=block, advance=advance)
+    near = nearest_others(distinct.unit, k, crew, block=block)
     return ranked_matrix(distinct.groups.expand(near, k), len(vectors))
 
 
@@ -47,52 +50,51 @@ def block_pairs(n: int, block: int = BLOCK) -> int:
     return blocks * (blocks + 1) // 2
 
 
-def nearest_others(unit: Floats, k: int, *, block: int = BLOCK, advance: Advance = id) -> Edges:
+def nearest_others(unit: Floats, k: int, crew: Crew, *, block: int = BLOCK) -> Edges:
     """Return the k best other rows of each row by inner product of unit vectors.
 
     Shapes:
         unit: (N, D) float32. returns: three arrays (N * min(k, N - 1),).
     """
     best = Best(len(unit), len(unit), k)
-    compare_all(best, unit, np.arange(len(unit)), block=block, advance=advance)
+    meet = partial(compared, unit, best)
+    for found in crew.each(meet, pairs_of_blocks(np.arange(len(unit)), block)):
+        for edges in found:
+            best.offer(*edges)
+        crew.advance(1)
     sources, targets, weights = best.edges()
     return sources, targets, np.minimum(weights, 1)
 
 
-def compare_all(
-    best: Best, unit: Floats, members: Rows, *, block: int = BLOCK, advance: Advance = id
-) -> None:
-    """Offer some rows to each other, each pair once.
-
-    A block's comparison with itself comes first, because it gives its rows their first bounds.
+def pairs_of_blocks(members: Rows, block: int = BLOCK) -> Iterator[Pair]:
+    """Yield every pair of blocks of some rows once, each block with itself first.
 
     Shapes:
-        unit: (N, D). members: (M,) rows.
+        members: (M,) rows.
     """
     blocks = [members[start : start + block] for start in range(0, len(members), block)]
-    scores = np.empty(min(block, len(members)) ** 2, dtype=np.float32)
-    for mine in blocks:
-        _within(best, _multiplied(unit, mine, mine, scores), mine)
-        advance(1)
+    yield from ((mine, mine) for mine in blocks)
     for at, mine in enumerate(blocks):
-        for other in blocks[at + 1 :]:
-            found = _multiplied(unit, mine, other, scores)
-            rows, columns, weights = reaching(found, best.bounds[mine][:, None])
-            best.offer(mine[rows], other[columns], weights)
-            rows, columns, weights = reaching(found, best.bounds[other])
-            best.offer(other[columns], mine[rows], weights)
-            advance(1)
+        yield from ((mine, other) for other in blocks[at + 1 :])
 
 
-def _multiplied(unit: Floats, mine: Rows, other: Rows, out: Floats) -> Floats:
-    scores = out[: len(mine) * len(other)].reshape(len(mine), len(other))
-    return np.matmul(unit[mine], unit[other].T, out=scores)
+def compared(unit: Floats, best: Best, pair: Pair) -> list[Edges]:
+    """Return what the rows of two blocks are to each other, where that may matter to either.
 
+    A block that meets itself gives its rows their first bounds.
 
-def _within(best: Best, scores: Floats, members: Rows) -> None:
-    """Offer the similarities of a block with itself."""
-    np.fill_diagonal(scores, -np.inf)
-    if len(members) > best.k:
-        best.bounds[members] = lower_bounds(scores, best.k)
-    rows, columns, weights = reaching(scores, best.bounds[members][:, None])
-    best.offer(members[rows], members[columns], weights)
+    Shapes:
+        unit: (N, D).
+    """
+    mine, other = pair
+    scores = unit[mine] @ unit[other].T
+    if mine is other:
+        np.fill_diagonal(scores, -np.inf)
+        if len(mine) > best.k:
+            best.bounds[mine] = lower_bounds(scores, best.k)
+    rows, columns, weights = reaching(scores, best.bounds[mine][:, None])
+    found = [(mine[rows], other[columns], weights)]
+    if mine is not other:
+        rows, columns, weights = reaching(scores, best.bounds[other])
+        found.append((other[columns], mine[rows], weights))
+    return found

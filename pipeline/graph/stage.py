@@ -14,6 +14,7 @@ from pipeline.errors import ArtifactError
 from pipeline.graph import statistics
 from pipeline.graph.approximate import approximate_knn
 from pipeline.graph.cooccurrence import cooccurrence
+from pipeline.graph.crew import Crew
 from pipeline.graph.given import read_graph
 from pipeline.graph.neighbors import block_pairs, cosine_knn
 from pipeline.job import Facts, Job
@@ -81,10 +82,10 @@ def _neighbours(
     exact = search == "exact" or (search == "auto" and items <= EXACT_UP_TO)
     total = block_pairs(items) if exact else None
     with job.task.progress(f"{modality} neighbours", total=total, unit="blocks") as bar:
+        crew = Crew(job.threads, bar.advance)
         if exact:
-            graph = cosine_knn(vectors, present, k, advance=bar.advance)
-            return graph, {"exact": True, "recall": 1.0}
-        return approximate_knn(vectors, present, k, job.config.recall_floor, bar.advance)
+            return cosine_knn(vectors, present, k, crew), {"exact": True, "recall": 1.0}
+        return approximate_knn(vectors, present, k, job.config.recall_floor, crew)
 
 
 def _must_fit(modality: str, found: tuple[int, int], n_items: int) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ArtifactError
+from pipeline.graph.crew import Crew
 from pipeline.graph.neighbors import block_pairs, cosine_knn
 from pipeline.graph.ranked import edges_of
 
@@ -75,7 +76,7 @@ def test_length_does_not_matter():
 
 def test_every_pair_of_blocks_is_reported():
     done = []
-    knn(np.random.default_rng(0).normal(size=(50, 4)), k=3, block=16, advance=done.append)
+    knn(np.random.default_rng(0).normal(size=(50, 4)), k=3, block=16, crew=Crew(2, done.append))
     assert sum(done) == block_pairs(50, 16) == 10
 
 
