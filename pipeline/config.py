@@ -212,20 +212,40 @@ class EvaluateConfig(Section):
 class IndexConfig(Section):
     """A model to a bundle."""
 
-    method: Literal["auto", "flat", "hnsw"] = "auto"
-    """``auto`` takes flat up to 50,000 items."""
+    method: Literal["auto", "flat", "ivf", "hnsw"] = "auto"
+    """``auto`` takes flat up to 50,000 items; above, hnsw for vectors and ivf for codes."""
+    compress: Literal["none", "sq8", "sq4", "pq", "opq", "binary"] = "none"
+    """What the index holds of an item: its vector, a byte or half a byte a dimension, a product
+    quantiser's code without or with a rotation learned first, or a bit a dimension (flat alone).
+    Candidates are scored afresh by the full vectors, which stay on disk and are mapped."""
+    code_bytes: int | None = Field(None, ge=1)
+    """Of a pq or opq code; null takes half as many as the vector has dimensions."""
+    rescore: int = Field(4, ge=2, le=64)
+    """Of codes: candidates scored afresh for each item wanted; doubled until the floor is met."""
     hnsw_links: int = Field(32, ge=4)
     """Links per node."""
-    ef_construction: int = Field(200, ge=8)
+    ef_construction: int = Field(40, ge=8)
     """Effort of building."""
     ef_search: int = Field(128, ge=8)
     """Effort of searching."""
+    ivf_lists: int | None = Field(None, ge=1)
+    """Inverted lists; null takes the power of two near 4 times the root of the items."""
+    ivf_probes: int = Field(64, ge=1)
+    """Lists looked at in a search; doubled until the floor is met, as ``ef_search`` is."""
     audit_queries: int = Field(1000, ge=1)
     """Users whose exact top-k the index is measured against."""
     audit_k: int = Field(20, ge=1)
     """The k of that measurement."""
     recall_floor: float = Field(0.95, ge=0, le=1)
     """The stage fails, and the service is not ready, below this recall."""
+
+    @model_validator(mode="after")
+    def _codes_must_fit(self) -> "IndexConfig":
+        codes = {"hnsw": ("none", "sq8", "sq4"), "ivf": ("none", "sq8", "sq4", "pq", "opq")}
+        if self.compress not in codes.get(self.method, (self.compress,)):
+            found = f"compress {self.compress} does not go with method {self.method}"
+            raise ValueError(f"{found}; take one of {codes[self.method]}, or method flat")
+        return self
 
 
 class RuntimeConfig(Section):

@@ -1,6 +1,7 @@
 """Top-k by inner product: an obvious exact twin, a blocked exact one, and FAISS."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,9 @@ from pipeline.arrays import Flags, Floats, Rows
 
 _BLOCK_SCORES = 1 << 26
 """Scores held at once: 256 MB of float32."""
+
+_RESCORED = 256
+"""Queries whose candidates are scored afresh at once."""
 
 _GROUP = 32
 """Columns whose maximum stands for them when the k-th best is bounded."""
@@ -129,8 +133,61 @@ def top_k_faiss(index: Any, queries: Floats, k: int) -> tuple[Rows, Floats]:  # 
         queries: (B, D). returns: rows (B, k), -1 where the index found fewer; scores (B, k),
         the lowest float32 there.
     """
+    if k == 0:
+        return np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
     scores, rows = index.search(np.ascontiguousarray(queries, dtype=np.float32), k)
     return rows, scores
+
+
+def open_index(path: Path) -> Any:  # noqa: ANN401 - faiss has no types
+    """Return the FAISS index of a file, mapped: processes that open it share its pages.
+
+    Raises:
+        RuntimeError: the file holds no index.
+    """
+    import faiss
+
+    return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+
+
+def top_k_rescored(
+    index: Any,  # noqa: ANN401 - faiss has no types
+    vectors: Floats,
+    queries: Floats,
+    k: int,
+    depth: int,
+) -> tuple[Rows, Floats]:
+    """Return the k best of ``depth`` times as many that an index finds, by their full vectors.
+
+    An index of codes knows scores only nearly; its candidates are scored afresh. ``depth`` 1 is
+    for an index that holds the vectors themselves, and takes its scores.
+
+    Shapes:
+        vectors: (N, D). queries: (B, D). returns: what ``top_k_faiss`` does.
+    """
+    if depth == 1:
+        return top_k_faiss(index, queries, k)
+    rows = np.empty((len(queries), k), dtype=np.int64)
+    scores = np.empty((len(queries), k), dtype=np.float32)
+    for start in range(0, len(queries), _RESCORED):
+        block = slice(start, start + _RESCORED)
+        found, _ = top_k_faiss(index, queries[block], k * depth)
+        rows[block], scores[block] = rescored(vectors, queries[block], found, k)
+    return rows, scores
+
+
+def rescored(vectors: Floats, queries: Floats, found: Rows, k: int) -> tuple[Rows, Floats]:
+    """Return the k best of each query's candidates by inner product; equal ones by row.
+
+    Shapes:
+        vectors: (N, D). queries: (B, D). found: (B, C), -1 for none, C at least k.
+        returns: what ``top_k_faiss`` does.
+    """
+    lowest = np.finfo(np.float32).min
+    products = np.einsum("bd,bcd->bc", queries, vectors[found], dtype=np.float32)
+    scores = np.where(found < 0, lowest, products)
+    order = np.lexsort((found, -scores))[:, :k]
+    return np.take_along_axis(found, order, axis=1), np.take_along_axis(scores, order, axis=1)
 
 
 def recall_at_k(found: Rows, exact: Rows) -> float:

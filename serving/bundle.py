@@ -12,7 +12,7 @@ from pipeline.arrays import Flags, Floats, Rows
 from pipeline.artifacts import Artifact, Store
 from pipeline.errors import ArtifactError
 from pipeline.ids import IdMap
-from pipeline.nearest import recall_by_score, top_k_faiss
+from pipeline.nearest import open_index, recall_by_score, top_k_rescored
 from pipeline.ranking import SecondStage, Space, open_second_stage
 from pipeline.ranking.store import SETTINGS
 from serving.catalogue import Catalogue, ids_of
@@ -133,6 +133,11 @@ class Bundle:
         """Return the modalities that have a graph."""
         return [relation for relation in self.graphs if relation != TOGETHER]
 
+    @property
+    def depth(self) -> int:
+        """Return how many candidates of the index are scored afresh for each item wanted."""
+        return int(self.audit.get("depth", 1))
+
     @cached_property
     def space(self) -> Space:
         """Return the vectors that retrieve."""
@@ -177,7 +182,8 @@ class Bundle:
         floor = float(self.audit["recall_floor"])
         if not len(queries):
             return SelfCheck(0, 0.0, floor)
-        rows, _ = top_k_faiss(self.index, queries, self.canary_top.shape[1])
+        k = self.canary_top.shape[1]
+        rows, _ = top_k_rescored(self.index, self.item_vectors, queries, k, self.depth)
         # Scored afresh: an index of other vectors would grade itself by its own scores.
         found = np.where(rows < 0, -np.inf, self._scores(queries, rows))
         recall = recall_by_score(found, self._scores(queries, self.canary_top))
@@ -189,11 +195,8 @@ class Bundle:
 
 
 def _read_index(artifact: Artifact) -> Any:  # noqa: ANN401 - faiss has no types
-    import faiss
-
-    path = artifact.file("items.faiss")
     try:
-        return faiss.read_index(str(path))
+        return open_index(artifact.file("items.faiss"))
     except RuntimeError as error:
         raise _unfit(artifact, f"items.faiss is not a FAISS index ({error})") from error
 

@@ -65,7 +65,8 @@ class Recommender:
 
     def __post_init__(self) -> None:
         """Set up the search and the second stage."""
-        retriever = Retriever(self.bundle.index, self.bundle.item_vectors)
+        bundle = self.bundle
+        retriever = Retriever(bundle.index, bundle.item_vectors, bundle.depth)
         object.__setattr__(self, "_retriever", retriever)
         stage = self.bundle.second_stage
         object.__setattr__(self, "_ranker", Ranker(stage) if stage else None)

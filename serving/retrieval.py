@@ -64,7 +64,8 @@ class Retriever:
     """Searches a FAISS inner-product index, and scores what it finds afresh.
 
     The index is asked for more and more until the list is full and nothing it has not shown could
-    belong on it; on small catalogues or long exclusions every item is scored instead.
+    belong on it; on small catalogues or long exclusions every item is scored instead. An index of
+    codes is asked for ``depth`` times as many, and cannot say what it has not shown.
 
     Shapes:
         vectors: (N, D).
@@ -72,12 +73,13 @@ class Retriever:
 
     index: Any
     vectors: Floats
+    depth: int = 1
 
     def top(self, wants: list[Wanted]) -> list[Ranked]:
         """Return the best allowed items for each; the first search of the index is shared."""
         if not wants:
             return []
-        fetch = max(want.first_fetch for want in wants)
+        fetch = self.depth * max(want.first_fetch for want in wants)
         if self._scanning(fetch):
             return [self._scan(want) for want in wants]
         queries = np.stack([want.vector for want in wants])
@@ -106,6 +108,8 @@ class Retriever:
         if len(kept) < want.count:
             return None
         best, exact = self._best(kept, want)
+        if self.depth > 1:
+            return best, exact
         slack = _SLACK * max(abs(scores[0]), abs(scores[-1]))
         return (best, exact) if exact[-1] > scores[-1] + slack else None
 

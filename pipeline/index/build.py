@@ -1,61 +1,29 @@
-"""FAISS indexes by inner product: exact, or a small-world graph with measured recall."""
+"""FAISS indexes by inner product: every item, inverted lists or a small world; vectors or codes.
 
-import time
+Row i of an index is item i. All is drawn from one seed and built by one thread, so bytes repeat.
+"""
+
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from pipeline.arrays import Floats
-from pipeline.errors import ArtifactError
-from pipeline.nearest import recall_at_k, recall_by_score, top_k_exact, top_k_faiss
+from pipeline.index.recipe import Recipe
 
-Method = Literal["flat", "hnsw"]
 Advance = Callable[[int], object]
 
-FLAT_LIMIT = 50_000
-"""Up to this many items, comparing with every one is fast enough."""
-
-EF_LIMIT = 4096
-"""The search effort is not raised beyond this to reach the floor."""
-
 _CHUNK = 4096
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How an index is built and searched."""
-
-    method: Method
-    links: int
-    """HNSW: links per node."""
-    ef_construction: int
-    """HNSW: candidates kept while building."""
-    ef_search: int
-    """HNSW: candidates kept while searching."""
-
-
-@dataclass(frozen=True)
-class Audit:
-    """What an index was measured to find."""
-
-    k: int
-    queries: int
-    recall: float
-    """Mean share of the exact k best found; of equal scores, any counts."""
-    recall_by_row: float
-    """The same, with equal scores told apart by row."""
-    seconds_per_query: float
-    exact_seconds_per_query: float
-
-
-def choose(method: str, n_items: int) -> Method:
-    """Return the method that ``auto`` means for so many items, or the one that was asked for."""
-    if method == "auto":
-        return "flat" if n_items <= FLAT_LIMIT else "hnsw"
-    return "hnsw" if method == "hnsw" else "flat"
+_SEED = 1234
+_ROUNDS = 10
+"""Of k-means."""
+_PER_LIST = 32
+"""Vectors that k-means sees for each list."""
+_SAMPLE = 16_384
+"""Vectors that quantisers are trained on: 64 for each of 256 centres."""
+_BITS = 8
+"""Of each part of a product quantiser's code."""
 
 
 def build(vectors: Floats, recipe: Recipe, advance: Advance = id) -> Any:  # noqa: ANN401 - faiss
@@ -71,18 +39,170 @@ def build(vectors: Floats, recipe: Recipe, advance: Advance = id) -> Any:  # noq
     """
     import faiss
 
-    width = vectors.shape[1]
-    index: Any = faiss.IndexFlatIP(width)
-    if recipe.method == "hnsw":
-        index = faiss.IndexHNSWFlat(width, recipe.links, faiss.METRIC_INNER_PRODUCT)
-        index.hnsw.efConstruction = recipe.ef_construction
-        index.hnsw.efSearch = recipe.ef_search
     with faiss_threads(1):
+        turn = _rotation(vectors, recipe)
+        index = _empty(vectors, recipe, turn)
+        index.train(_turned(turn, _for_codes(vectors, recipe)))
         for start in range(0, len(vectors), _CHUNK):
-            part = np.ascontiguousarray(vectors[start : start + _CHUNK], dtype=np.float32)
+            part = _turned(turn, vectors[start : start + _CHUNK])
             index.add(part)
             advance(len(part))
+        if recipe.method == "ivf":
+            _probe_by_longest(index, vectors)
+    return index if turn is None else faiss.IndexPreTransform(turn, index)
+
+
+def _empty(vectors: Floats, recipe: Recipe, turn: Any) -> Any:  # noqa: ANN401 - faiss
+    width = vectors.shape[1]
+    if recipe.method == "hnsw":
+        return _small_world(width, recipe)
+    if recipe.method == "ivf":
+        sample = _sample(vectors, recipe.lists * _PER_LIST, recipe.lists)
+        return _lists(_turned(turn, sample), recipe)
+    return _codes(width, recipe)
+
+
+def _codes(width: int, recipe: Recipe) -> Any:  # noqa: ANN401 - faiss
+    import faiss
+
+    metric = faiss.METRIC_INNER_PRODUCT
+    if recipe.codes == "none":
+        return faiss.IndexFlatIP(width)
+    if recipe.codes == "binary":
+        return faiss.IndexRaBitQ(width, metric)
+    if recipe.codes in ("pq", "opq"):
+        index = faiss.IndexPQ(width, recipe.code_bytes, _BITS, metric)
+        _repeatable(index.pq.cp)
+        return index
+    return faiss.IndexScalarQuantizer(width, _scalar(recipe), metric)
+
+
+def _small_world(width: int, recipe: Recipe) -> Any:  # noqa: ANN401 - faiss
+    import faiss
+
+    metric = faiss.METRIC_INNER_PRODUCT
+    if recipe.codes == "none":
+        index = faiss.IndexHNSWFlat(width, recipe.links, metric)
+    else:
+        index = faiss.IndexHNSWSQ(width, _scalar(recipe), recipe.links, metric)
+    index.hnsw.efConstruction = recipe.ef_construction
+    index.hnsw.efSearch = recipe.ef_search
     return index
+
+
+def _lists(sample: Floats, recipe: Recipe) -> Any:  # noqa: ANN401 - faiss
+    """Return empty inverted lists around the centres of a k-means, nearest by distance.
+
+    Shapes:
+        sample: (S, D), S at least the number of lists.
+    """
+    import faiss
+
+    width, metric = sample.shape[1], faiss.METRIC_INNER_PRODUCT
+    clusters = faiss.Clustering(width, recipe.lists)
+    _repeatable(clusters)
+    nearest = faiss.IndexFlatL2(width)
+    clusters.train(sample, nearest)
+    if recipe.codes == "none":
+        index = faiss.IndexIVFFlat(nearest, width, recipe.lists, metric)
+    elif recipe.codes in ("pq", "opq"):
+        parts = recipe.code_bytes
+        index = faiss.IndexIVFPQ(nearest, width, recipe.lists, parts, _BITS, metric)
+        _repeatable(index.pq.cp)
+    else:
+        kind = _scalar(recipe)
+        index = faiss.IndexIVFScalarQuantizer(nearest, width, recipe.lists, kind, metric)
+    # Codes are of whole vectors, so that the centres can be exchanged after the lists are full.
+    index.by_residual = False
+    index.nprobe = min(recipe.probes, recipe.lists)
+    return index
+
+
+def _probe_by_longest(index: Any, vectors: Floats) -> None:  # noqa: ANN401 - faiss
+    """Let a search choose lists by their centres at the length of their longest vector.
+
+    Lists hold vectors that are near each other, long ones apart from short ones. The largest inner
+    product is sought, and the longest vector of a list is who may give it.
+
+    Shapes:
+        vectors: (N, D).
+    """
+    import faiss
+
+    lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
+    longest = np.array([lengths[_rows_of(index, each)].max(initial=0) for each in range(index.nlist)])
+    centres = index.quantizer.reconstruct_n(0, index.nlist)
+    norms = np.linalg.norm(centres, axis=1)
+    scale = np.divide(longest, norms, out=np.zeros_like(norms), where=norms > 0)
+    probes = faiss.IndexFlatIP(index.d)
+    probes.add(np.ascontiguousarray(centres * scale[:, None], dtype=np.float32))
+    index.quantizer = probes
+    index.own_fields = True
+    probes.this.disown()
+
+
+def _rows_of(index: Any, each: int) -> np.ndarray:  # noqa: ANN401 - faiss
+    import faiss
+
+    size = index.invlists.list_size(each)
+    if not size:
+        return np.empty(0, dtype=np.int64)
+    rows: np.ndarray = faiss.rev_swig_ptr(index.invlists.get_ids(each), size)
+    return rows
+
+
+def _rotation(vectors: Floats, recipe: Recipe) -> Any:  # noqa: ANN401 - faiss
+    """Return the trained rotation before a product quantiser, None where there is none."""
+    if recipe.codes != "opq":
+        return None
+    import faiss
+
+    turn = faiss.OPQMatrix(vectors.shape[1], recipe.code_bytes)
+    turn.niter, turn.niter_pq, turn.niter_pq_0 = 10, 4, _ROUNDS
+    inner = faiss.ProductQuantizer(vectors.shape[1], recipe.code_bytes, _BITS)
+    _repeatable(inner.cp)
+    turn.pq = inner
+    turn.train(_for_codes(vectors, recipe))
+    turn.pq = None
+    return turn
+
+
+def _turned(turn: Any, vectors: Floats) -> Floats:  # noqa: ANN401 - faiss
+    whole: Floats = np.ascontiguousarray(vectors, dtype=np.float32)
+    return whole if turn is None else turn.apply(whole)
+
+
+def _for_codes(vectors: Floats, recipe: Recipe) -> Floats:
+    """Return what a quantiser is trained on; a scalar one must know every extreme."""
+    if recipe.codes in ("pq", "opq", "binary"):
+        return _sample(vectors, _SAMPLE, 1 << _BITS)
+    return vectors if len(vectors) else _sample(vectors, 1, 1)
+
+
+def _sample(vectors: Floats, most: int, fewest: int) -> Floats:
+    """Return at most so many rows, drawn alike in every run; repeated where there are too few.
+
+    Shapes:
+        vectors: (N, D). returns: (S, D), S from ``fewest`` to ``most``.
+    """
+    if not len(vectors):
+        return np.zeros((fewest, vectors.shape[1]), dtype=np.float32)
+    rows = np.sort(np.random.default_rng(_SEED).permutation(len(vectors))[:most])
+    return np.asarray(vectors[np.resize(rows, max(len(rows), fewest))], dtype=np.float32)
+
+
+def _scalar(recipe: Recipe) -> int:
+    import faiss
+
+    kinds = {"sq8": faiss.ScalarQuantizer.QT_8bit, "sq4": faiss.ScalarQuantizer.QT_4bit}
+    return int(kinds[recipe.codes])
+
+
+def _repeatable(settings: Any) -> None:  # noqa: ANN401 - faiss
+    """Set what a k-means of FAISS does; few vectors are no reason to complain."""
+    settings.niter, settings.seed = _ROUNDS, _SEED
+    settings.min_points_per_centroid = 1
+    settings.max_points_per_centroid = _SAMPLE
 
 
 @contextmanager
@@ -96,64 +216,3 @@ def faiss_threads(threads: int) -> Iterator[None]:
         yield
     finally:
         faiss.omp_set_num_threads(before)
-
-
-def audit(index: Any, queries: Floats, items: Floats, k: int) -> Audit:  # noqa: ANN401
-    """Return how much of the exact k best an index finds.
-
-    Shapes:
-        queries: (B, D). items: (N, D).
-    """
-    k = min(k, len(items))
-    begun = time.perf_counter()
-    exact_rows, exact = top_k_exact(queries, items, k)
-    middle = time.perf_counter()
-    rows, scores = top_k_faiss(index, queries, k)
-    ended = time.perf_counter()
-    per = max(1, len(queries))
-    return Audit(
-        k,
-        len(queries),
-        recall_by_score(scores, exact),
-        recall_at_k(rows, exact_rows),
-        seconds_per_query=(ended - middle) / per,
-        exact_seconds_per_query=(middle - begun) / per,
-    )
-
-
-def audit_until(index: Any, queries: Floats, items: Floats, k: int, floor: float) -> Audit:  # noqa: ANN401
-    """Return the audit of an index whose search effort was doubled until recall met the floor.
-
-    The effort that was enough stays set in the index, and is written with it.
-
-    Shapes:
-        queries: (B, D). items: (N, D).
-
-    Raises:
-        ArtifactError: recall stays below the floor at the highest effort.
-    """
-    found = audit(index, queries, items, k)
-    while found.recall < floor and raise_effort(index, len(items)):
-        found = audit(index, queries, items, k)
-    if found.recall < floor:
-        raise ArtifactError(
-            f"the index finds {found.recall:.4f} of the exact {found.k} best (over "
-            f"{found.queries} users, ef_search {effort(index)}); index.recall_floor={floor} is "
-            f"wanted. Raise index.hnsw_links and index.ef_construction, or set index.method=flat"
-        )
-    return found
-
-
-def effort(index: Any) -> int | None:  # noqa: ANN401
-    """Return the search effort of a small-world index, None of an exact one."""
-    return int(index.hnsw.efSearch) if hasattr(index, "hnsw") else None
-
-
-def raise_effort(index: Any, n_items: int) -> bool:  # noqa: ANN401
-    """Double the search effort; return whether there was room to."""
-    now = effort(index)
-    limit = min(EF_LIMIT, n_items)
-    if now is None or now >= limit:
-        return False
-    index.hnsw.efSearch = min(limit, 2 * now)
-    return True

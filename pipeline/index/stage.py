@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,25 @@ from pipeline.arrays import Floats, Rows
 from pipeline.artifacts import Artifact
 from pipeline.config import IndexConfig
 from pipeline.errors import ArtifactError
-from pipeline.index.build import Audit, Recipe, audit_until, build, choose, effort, faiss_threads
+from pipeline.index.audit import Audit, Exact, Search, audit_until, effort, ndcg
+from pipeline.index.build import build, faiss_threads
+from pipeline.index.recipe import Recipe
 from pipeline.job import Facts, Job
-from pipeline.nearest import top_k_exact
+from pipeline.nearest import top_k_faiss
 from pipeline.ranking.store import second_stage_files
-from pipeline.schema import SPLITS
+from pipeline.schema import SPLITS, VALIDATION
 
 CANARIES = 64
 """Users whose exact lists the service compares with what its index answers."""
+
+LISTED = 20
+"""The length of the lists whose NDCG is compared."""
+
+LONGEST_HISTORY = 100
+"""Of the users whose NDCG is compared: so much more is searched for, and left out as seen."""
+
+WIDE_BYTES = 3072
+"""Of a vector of 768 float32, the common width of encoders: what bytes are stated against."""
 
 _VECTORS = ("user_vectors.npy", "item_vectors.npy")
 _FOLD_IN = "fold_in.npy"
@@ -42,15 +54,14 @@ def run(job: Job[IndexConfig]) -> Facts:
         _must_come_from(model, job.inputs["ranker"])
     users, items, fold_in = _checked_vectors(model, interactions.shape_of(tables))
     train = interactions.user_item(tables)
-    asked = audited_users(train, job.config.audit_queries)
-    canaries = asked[:: max(1, len(asked) // CANARIES)][:CANARIES]
+    asked = Asked.of(users, items, train, job.config)
     with faiss_threads(job.threads):
-        facts = _index(job, (users[canaries], users[asked]), items)
+        facts = _index(job, asked, items, (train, tables))
     _link_vectors(model, job.into)
     files.write_array(job.into / _FOLD_IN, fold_in)
-    files.write_array(job.into / "canary_users.npy", canaries.astype(np.int64))
-    top, _ = top_k_exact(users[canaries], items, job.config.audit_k)
-    files.write_array(job.into / "canary_top.npy", top.astype(np.int64))
+    files.write_array(job.into / "canary_users.npy", asked.users[asked.canaries].astype(np.int64))
+    canary_top = asked.exact.rows[asked.canaries, : job.config.audit_k]
+    files.write_array(job.into / "canary_top.npy", canary_top.astype(np.int64))
     _write_history(job.into, tables, train)
     _link_graphs(job.inputs["graphs"], job.into)
     if "ranker" in job.inputs:
@@ -116,25 +127,55 @@ def audited_users(train: sp.csr_matrix, count: int) -> Rows:
     return chosen
 
 
-def _index(job: Job[IndexConfig], asked: tuple[Floats, Floats], items: Floats) -> Facts:
+@dataclass(frozen=True)
+class Asked:
+    """The users whose exact lists an index is measured against.
+
+    Shapes:
+        users: (B,) rows, sorted. canaries: (C,) places in ``users``.
+    """
+
+    users: Rows
+    canaries: Rows
+    exact: Exact
+
+    @classmethod
+    def of(cls, users: Floats, items: Floats, train: sp.csr_matrix, config: IndexConfig) -> "Asked":
+        """Return them with their exact lists: long enough for the audit and for the NDCG.
+
+        Shapes:
+            users: (U, D). items: (N, D). train: CSR (U, N).
+        """
+        chosen = audited_users(train, config.audit_queries)
+        canaries = np.arange(len(chosen))[:: max(1, len(chosen) // CANARIES)][:CANARIES]
+        longest = max(config.audit_k, LISTED + LONGEST_HISTORY)
+        with measure.task("exact"):
+            exact = Exact.of(np.asarray(users[chosen], dtype=np.float32), items, longest)
+        return cls(chosen, canaries, exact)
+
+
+def _index(
+    job: Job[IndexConfig], asked: Asked, items: Floats, known: tuple[sp.csr_matrix, Artifact]
+) -> Facts:
     """Write the index and its audit; return both with the times, which no file holds.
 
     Files hold no times so that two runs of one request write the same bytes. The canaries come
     first: they are few, so the floor must hold for them too, or the service would not be ready.
     """
     config, n = job.config, len(items)
-    method = choose(config.method, n)
-    recipe = Recipe(method, config.hnsw_links, config.ef_construction, config.ef_search)
+    recipe = Recipe.of(config, items.shape)
     with measure.task("build") as building:
         with job.task.progress(f"{recipe.method} index", total=n, unit="items") as bar:
-            index = build(items, recipe, bar.advance)
+            search = Search(build(items, recipe, bar.advance), items, recipe.depth)
     with measure.task("audit"):
-        canaries, found = (
-            audit_until(index, users, items, config.audit_k, config.recall_floor) for users in asked
-        )
-    _write_index(index, job.into / "items.faiss")
-    report = _report(recipe, effort(index), found, items.shape)
-    report |= {"recall_floor": config.recall_floor, "canary_recall": canaries.recall}
+        some, k, floor = asked.exact.at(asked.canaries), config.audit_k, config.recall_floor
+        search, canaries = audit_until(search, some, k, floor)
+        search, found = audit_until(search, asked.exact, k, floor)
+        worth = worth_of(search, asked, *known)
+    _write_index(search.index, job.into / "items.faiss")
+    size = (job.into / "items.faiss").stat().st_size / max(1, n)
+    report = _report(recipe, search, found, size)
+    report |= {"recall_floor": floor, "canary_recall": canaries.recall, "ndcg": worth}
     files.write_json(job.into / "audit.json", report)
     assert building.cost is not None
     return report | {
@@ -144,28 +185,58 @@ def _index(job: Job[IndexConfig], asked: tuple[Floats, Floats], items: Floats) -
     }
 
 
+def worth_of(
+    search: Search, asked: Asked, train: sp.csr_matrix, tables: Artifact
+) -> dict[str, Any] | None:
+    """Return the NDCG on validation of lists by the index beside exact ones, None without users.
+
+    ``loss`` is relative to the exact lists. ``codes`` is what the index would give without any
+    full vector; users with longer histories than ``LONGEST_HISTORY`` are left out.
+
+    Shapes:
+        train: CSR (U, N).
+    """
+    wanted = interactions.user_item(tables, [VALIDATION])
+    histories, wishes = (np.diff(each.indptr)[asked.users] for each in (train, wanted))
+    places = np.flatnonzero((wishes > 0) & (histories <= LONGEST_HISTORY))
+    if not len(places):
+        return None
+    users, exact = asked.users[places], asked.exact.at(places)
+    length = min(LISTED + LONGEST_HISTORY, len(search.vectors))
+
+    def worth(lists: Rows) -> float:
+        """Return the NDCG of these users' lists."""
+        return ndcg(lists, train[users], wanted[users], LISTED)
+
+    best, ours = worth(exact.rows[:, :length]), worth(search.top(exact.queries, length)[0])
+    told = {"split": "validation", "k": LISTED, "users": len(users), "exact": best, "index": ours}
+    if search.depth > 1:
+        told["codes"] = worth(top_k_faiss(search.index, exact.queries, length)[0])
+    return told | {"loss": 1 - ours / best if best else 0.0}
+
+
 def _write_index(index: Any, path: Path) -> None:  # noqa: ANN401 - faiss has no types
     import faiss
 
-    path.write_bytes(faiss.serialize_index(index).tobytes())
+    with path.open("wb") as file:
+        file.write(faiss.serialize_index(index).data)
 
 
-def _report(
-    recipe: Recipe, ef_search: int | None, found: Audit, shape: tuple[int, ...]
-) -> dict[str, Any]:
-    report: dict[str, Any] = {
-        "method": recipe.method,
-        "items": shape[0],
-        "width": shape[1],
+def _report(recipe: Recipe, search: Search, found: Audit, bytes_per_item: float) -> dict[str, Any]:
+    report: dict[str, Any] = recipe.told() | {
+        "items": search.vectors.shape[0],
+        "width": search.vectors.shape[1],
         "k": found.k,
         "queries": found.queries,
         "recall": found.recall,
         "recall_by_row": found.recall_by_row,
+        "recall_at_10": found.recall_at_10,
+        "bytes_per_item": round(bytes_per_item, 2),
+        "times_smaller_than_768_float32": round(WIDE_BYTES / bytes_per_item, 2),
+        "depth": search.depth,
     }
-    if recipe.method == "hnsw":
-        asked = {"links": recipe.links, "ef_construction": recipe.ef_construction}
-        report |= {**asked, "ef_search": ef_search, "ef_search_asked": recipe.ef_search}
-    return report
+    effort_name = {"hnsw": "ef_search", "ivf": "probes"}.get(recipe.method)
+    return report | ({effort_name: effort(search.index)} if effort_name else {})
 
 
 def _write_history(into: Path, tables: Artifact, train: sp.csr_matrix) -> None:

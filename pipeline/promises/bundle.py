@@ -6,12 +6,16 @@ from typing import Any
 import numpy as np
 
 from pipeline.artifacts import Artifact
-from pipeline.nearest import recall_by_score, top_k_exact, top_k_faiss
+from pipeline.nearest import open_index, recall_by_score, top_k_exact, top_k_rescored
 from pipeline.promises import ranking
 from pipeline.promises.check import Check, binary, equal, finite, input_of, within
+from pipeline.ranking.space import unit
 from pipeline.ranking.store import SETTINGS
 
 _SAMPLED = 64
+_ALIKE = 0.5
+"""Mean cosine of decoded vectors to those they stand for; one bit a dimension gives about .8."""
+
 _VECTORS = ("item_vectors.npy", "user_vectors.npy", "fold_in.npy")
 
 
@@ -32,7 +36,7 @@ def checks(artifact: Artifact) -> Iterator[Check]:
         return
     yield equal("items.faiss", "has the shape of the items", (index.ntotal, index.d), items.shape)
     if (index.ntotal, index.d) == items.shape:
-        yield _same_vectors(index, items)
+        yield _same_vectors(artifact, index, items)
         yield from _canaries(artifact, index, users, items)
 
 
@@ -80,18 +84,27 @@ def _popularity(artifact: Artifact, n_items: int) -> Iterator[Check]:
 
 
 def _opened(artifact: Artifact) -> tuple[Any, str | None]:
-    import faiss
-
     try:
-        return faiss.read_index(str(artifact.file("items.faiss"))), None
+        return open_index(artifact.file("items.faiss")), None
     except RuntimeError as error:
         return None, str(error)
 
 
-def _same_vectors(index: Any, items: np.ndarray) -> Check:  # noqa: ANN401 - faiss has no types
+def _same_vectors(artifact: Artifact, index: Any, items: np.ndarray) -> Check:  # noqa: ANN401
+    import faiss
+
     rows = np.unique(np.linspace(0, len(items) - 1, min(len(items), _SAMPLED)).astype(np.int64))
-    same = all(np.array_equal(index.reconstruct(int(row)), items[row]) for row in rows)
-    return Check("items.faiss", "holds the vectors of item_vectors.npy", same, "other vectors")
+    lists = faiss.try_extract_index_ivf(index)
+    if lists is not None:
+        lists.make_direct_map()
+    held = np.array([index.reconstruct(int(row)) for row in rows]).reshape(len(rows), -1)
+    ours = np.asarray(items[rows], dtype=np.float32)
+    if artifact.json("audit.json").get("compress", "none") == "none":
+        same = np.array_equal(held, ours)
+        return Check("items.faiss", "holds the vectors of item_vectors.npy", same, "other vectors")
+    alike = float((unit(held) * unit(ours)).sum(axis=1).mean())
+    rule, wanted = "holds codes of item_vectors.npy", f"a mean cosine of {_ALIKE}"
+    return Check("items.faiss", rule, alike >= _ALIKE or not ours.any(), f"{alike:.3f}", wanted)
 
 
 def _canaries(
@@ -117,6 +130,7 @@ def _canaries(
     audit = artifact.json("audit.json")
     floor, recall = float(audit["recall_floor"]), float(audit["recall"])
     yield Check("audit.json", "has a recall of the floor", recall >= floor, f"{recall}", f"{floor}")
-    found = recall_by_score(top_k_faiss(index, queries, top.shape[1])[1], exact)
+    _, scores = top_k_rescored(index, items, queries, top.shape[1], int(audit.get("depth", 1)))
+    found = recall_by_score(scores, exact)
     rule = "finds the canaries' lists"
     yield Check("items.faiss", rule, found >= floor, f"recall {found:.4f}", f"at least {floor}")
