@@ -79,9 +79,9 @@ class Artifact:
         """Return an array, memory-mapped read-only by default."""
         return files.read_array(self.file(name), mapped=mapped)
 
-    def matrix(self, name: str) -> sp.csr_matrix:
-        """Return a CSR matrix."""
-        return files.read_matrix(self.file(name))
+    def matrix(self, name: str, *, mapped: bool = False) -> sp.csr_matrix:
+        """Return a CSR matrix; ``mapped`` leaves it on disk, to be read but not changed."""
+        return files.read_matrix(self.file(name), mapped=mapped)
 
     def table(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """Return a table, or only the named columns."""
@@ -307,7 +307,7 @@ def describe(path: Path) -> dict[str, Any]:
         meta = pq.read_metadata(path)
         entry |= {"shape": [meta.num_rows, meta.num_columns]}
     elif path.suffix == ".npz":
-        matrix = files.read_matrix(path)
+        matrix = files.read_matrix(path, mapped=True)
         entry |= {"shape": list(matrix.shape), "nonzero": matrix.nnz, "dtype": str(matrix.dtype)}
     return entry
 

@@ -1,6 +1,7 @@
 """The bundle artifact in memory: arrays mapped from disk, every part checked against the others."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
@@ -96,20 +97,23 @@ class Bundle:
         _check_sizes(artifact)
         # Text before image: the later letter happens to be the better reason.
         modalities = sorted(artifact.modalities("_knn.npz"), reverse=True)
+        with ThreadPoolExecutor(1) as beside:
+            users = beside.submit(lambda: ids_of(artifact.table("users.parquet")))
+            catalogue = Catalogue.open(artifact)
         bundle = cls(
             artifact=artifact,
-            catalogue=Catalogue.open(artifact),
-            users=ids_of(artifact.table("users.parquet")),
+            catalogue=catalogue,
+            users=users.result(),
             index=_read_index(artifact),
             item_vectors=_float32(artifact.array("item_vectors.npy")),
             user_vectors=_float32(artifact.array("user_vectors.npy")),
             fold_in=_float32(artifact.array("fold_in.npy")),
             hot=artifact.array("hot.npy", mapped=False),
             popular=artifact.array("popular.npy", mapped=False),
-            seen=artifact.matrix("seen.npz"),
+            seen=artifact.matrix("seen.npz", mapped=True),
             graphs={
-                TOGETHER: artifact.matrix("cooccurrence.npz"),
-                **{m: artifact.matrix(f"{m}_knn.npz") for m in modalities},
+                TOGETHER: artifact.matrix("cooccurrence.npz", mapped=True),
+                **{m: artifact.matrix(f"{m}_knn.npz", mapped=True) for m in modalities},
             },
             canary_users=artifact.array("canary_users.npy", mapped=False),
             canary_top=artifact.array("canary_top.npy", mapped=False),

@@ -130,7 +130,9 @@ def _probe_by_longest(index: Any, vectors: Floats) -> None:  # noqa: ANN401 - fa
     import faiss
 
     lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
-    longest = np.array([lengths[_rows_of(index, each)].max(initial=0) for each in range(index.nlist)])
+    longest = np.array(
+        [lengths[_rows_of(index, each)].max(initial=0) for each in range(index.nlist)]
+    )
     centres = index.quantizer.reconstruct_n(0, index.nlist)
     norms = np.linalg.norm(centres, axis=1)
     scale = np.divide(longest, norms, out=np.zeros_like(norms), where=norms > 0)

@@ -27,7 +27,7 @@ def checks(artifact: Artifact) -> Iterator[Check]:
     yield from _shapes(artifact, len(users), items.shape)
     yield from _one_run(artifact)
     yield from _popularity(artifact, len(items))
-    yield binary("seen.npz", artifact.matrix("seen.npz"))
+    yield binary("seen.npz", artifact.matrix("seen.npz", mapped=True))
     if artifact.has(SETTINGS):
         yield from ranking.checks(artifact)
     index, problem = _opened(artifact)
@@ -74,7 +74,8 @@ def _one_run(artifact: Artifact) -> Iterator[Check]:
 def _popularity(artifact: Artifact, n_items: int) -> Iterator[Check]:
     popular = artifact.array("popular.npy", mapped=False)
     once = np.array_equal(np.sort(popular), np.arange(n_items))
-    yield Check("popular.npy", "names every item once", once, f"{len(np.unique(popular))} items")
+    named = n_items if once else len(np.unique(popular))
+    yield Check("popular.npy", "names every item once", once, f"{named} items")
     hot = artifact.array("hot.npy", mapped=False)
     yield equal("hot.npy", "is bool", hot.dtype, np.dtype(np.bool_))
     if once and len(hot) == n_items:

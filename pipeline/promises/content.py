@@ -43,7 +43,7 @@ def _lengths(part: np.ndarray) -> np.ndarray:
 def graphs(artifact: Artifact) -> Iterator[Check]:
     """Yield the checks of a graphs artifact."""
     name = "user_item.npz"
-    train = artifact.matrix(name)
+    train = artifact.matrix(name, mapped=True)
     yield binary(name, train)
     tables = input_of(artifact, "tables")
     if tables is not None:
@@ -60,8 +60,8 @@ def graphs(artifact: Artifact) -> Iterator[Check]:
 
 
 def _item_graph(artifact: Artifact, name: str, most: int | None) -> Iterator[Check]:
-    matrix = artifact.matrix(name)
-    n_items = artifact.matrix("user_item.npz").shape[1]
+    matrix = artifact.matrix(name, mapped=True)
+    n_items = artifact.matrix("user_item.npz", mapped=True).shape[1]
     yield equal(name, "is items by items", matrix.shape, (n_items, n_items))
     yield finite(name, matrix.data)
     yield from item_graph(name, matrix, most)

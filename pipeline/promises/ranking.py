@@ -26,6 +26,6 @@ def checks(artifact: Artifact) -> Iterator[Check]:
         if name.endswith(".npy"):
             yield finite(name, artifact.array(name))
         if name.endswith(".npz"):
-            matrix = artifact.matrix(name)
+            matrix = artifact.matrix(name, mapped=True)
             yield finite(name, matrix.data)
             yield equal(name, "is items by items", matrix.shape[0], matrix.shape[1])

@@ -34,7 +34,7 @@ def model(artifact: Artifact) -> Iterator[Check]:
             wanted = users if name == "user_vectors.npy" else items
             yield equal(name, "has a row for each of the tables", shape[0], wanted)
     if artifact.has("item_item.npz"):
-        weights = artifact.matrix("item_item.npz")
+        weights = artifact.matrix("item_item.npz", mapped=True)
         yield finite("item_item.npz", weights.data)
         yield equal("item_item.npz", "is square", weights.shape[0], weights.shape[1])
 

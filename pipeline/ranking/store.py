@@ -86,8 +86,8 @@ def open_second_stage(artifact: Artifact, space: Space, taken: sp.csr_matrix) ->
     settings = artifact.json(SETTINGS)
     network = _network(artifact, settings["features"])
     names = _named(artifact, _RELATION)
-    relations = {name: artifact.matrix(_RELATION.format(name)) for name in names}
-    second = artifact.matrix(SECOND) if artifact.has(SECOND) else None
+    relations = {name: artifact.matrix(_RELATION.format(name), mapped=True) for name in names}
+    second = artifact.matrix(SECOND, mapped=True) if artifact.has(SECOND) else None
     others = {n: Space(*map(artifact.array, parts)) for n, parts in _others(artifact).items()}
     evidence = Evidence(space, taken, relations, second, others)
     _must_fit(artifact, evidence, network)

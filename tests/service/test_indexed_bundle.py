@@ -14,13 +14,23 @@ from serving.recommender import Recommender
 from tests import worlds
 
 
-@pytest.fixture(scope="module", params=["flat", "hnsw"])
+EVERY = [
+    {"method": "flat"},
+    {"method": "hnsw"},
+    {"method": "ivf", "ivf_lists": 4, "ivf_probes": 1},
+    {"method": "ivf", "compress": "pq"},
+    {"method": "hnsw", "compress": "sq8"},
+    {"method": "flat", "compress": "binary"},
+]
+
+
+@pytest.fixture(scope="module", params=EVERY, ids=lambda e: "-".join(map(str, e.values())))
 def indexed(request, tmp_path_factory):
     """A recommender on a bundle that the index stage made of the planted world."""
     store, world = Store(tmp_path_factory.mktemp("store")), worlds.planted()
     made = [worlds.tables(store, world), worlds.graphs(store, world), worlds.model(store, world)]
     inputs = {artifact.kind: artifact for artifact in made}
-    config = IndexConfig(method=request.param, audit_k=5)
+    config = IndexConfig(**request.param, audit_k=5)
 
     def write(into):
         with measure.task("index") as task:

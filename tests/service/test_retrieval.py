@@ -124,6 +124,31 @@ def test_a_graph_index_still_fills_every_list():
         np.testing.assert_array_equal(scores, dots(vectors[rows], want.vector))
 
 
+@pytest.mark.parametrize("kind", ["SQ4", "SQ8", "HNSW8,SQ8"])
+def test_an_index_of_codes_gives_full_lists_of_exact_scores(kind):
+    vectors = vectors_of(0, items=1500)
+    index = faiss.index_factory(6, kind, faiss.METRIC_INNER_PRODUCT)
+    index.train(vectors)
+    index.add(vectors)
+    wants = [Wanted(q, 20, np.arange(0, 1500, 30)) for q in vectors_of(1, items=5)]
+    found = Retriever(index, vectors, depth=4).top(wants)
+    hits = []
+    for want, (rows, scores) in zip(wants, found, strict=True):
+        exact, _ = top_allowed_naive(vectors, want)
+        assert len(rows) == 20 and (np.diff(scores) <= 0).all()
+        np.testing.assert_array_equal(scores, dots(vectors[rows], want.vector))
+        hits.append(np.isin(rows, exact).mean())
+    assert np.mean(hits) > 0.95
+
+
+def test_codes_are_asked_for_so_many_times_as_many():
+    vectors = vectors_of(0, items=2000)
+    index = Counting(flat(vectors))
+    want = Wanted(vectors_of(1, items=1)[0], 10, np.arange(5))
+    Retriever(index, vectors, depth=4).top([want])
+    assert index.asked == [(1, 4 * 16)]
+
+
 @pytest.mark.parametrize("count", [1, 7, 200])
 def test_scores_do_not_depend_on_company(count):
     vectors, query = vectors_of(3, width=64), vectors_of(4, items=1, width=64)[0]
