@@ -9,6 +9,8 @@ from pipeline.arrays import Floats, Rows
 from pipeline.artifacts import Artifact
 
 _TINY = 1e-12
+_BLOCK = 65_536
+"""Items read at once, where all of them are summed in double precision."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,14 @@ class Space:
     @cached_property
     def _moments(self) -> tuple[Floats, Floats]:
         """Return mean (D,) and covariance (D, D) of the item vectors."""
-        vectors = np.asarray(self.item_vectors, dtype=np.float64)
-        mean = vectors.mean(axis=0)
-        return mean, vectors.T @ vectors / len(vectors) - np.outer(mean, mean)
+        count, width = self.item_vectors.shape
+        total, square = np.zeros(width), np.zeros((width, width))
+        for start in range(0, count, _BLOCK):
+            part = np.asarray(self.item_vectors[start : start + _BLOCK], dtype=np.float64)
+            total += part.sum(axis=0)
+            square += part.T @ part
+        mean = total / count
+        return mean, square / count - np.outer(mean, mean)
 
     def scores(self, vectors: Floats, candidates: Rows) -> Floats:
         """Return inner products, in standard deviations over the whole catalogue.
