@@ -11,7 +11,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -119,7 +119,7 @@ def opened(folder: Path, verify: bool) -> dict[str, float]:
     took: dict[str, float] = {}
 
     @contextmanager
-    def timed(name: str) -> Any:
+    def timed(name: str) -> Iterator[None]:
         """Keep the seconds of a block."""
         begun = time.perf_counter()
         yield

@@ -82,9 +82,10 @@ def _small_world(width: int, recipe: Recipe) -> Any:  # noqa: ANN401 - faiss
 
     metric = faiss.METRIC_INNER_PRODUCT
     if recipe.codes == "none":
-        index = faiss.IndexHNSWFlat(width, recipe.links, metric)
+        index: Any = faiss.IndexHNSWFlat(width, recipe.links, metric)
     else:
-        index = faiss.IndexHNSWSQ(width, _scalar(recipe), recipe.links, metric)
+        kind: Any = _scalar(recipe)
+        index = faiss.IndexHNSWSQ(width, kind, recipe.links, metric)
     index.hnsw.efConstruction = recipe.ef_construction
     index.hnsw.efSearch = recipe.ef_search
     return index
@@ -104,7 +105,7 @@ def _lists(sample: Floats, recipe: Recipe) -> Any:  # noqa: ANN401 - faiss
     nearest = faiss.IndexFlatL2(width)
     clusters.train(sample, nearest)
     if recipe.codes == "none":
-        index = faiss.IndexIVFFlat(nearest, width, recipe.lists, metric)
+        index: Any = faiss.IndexIVFFlat(nearest, width, recipe.lists, metric)
     elif recipe.codes in ("pq", "opq"):
         parts = recipe.code_bytes
         index = faiss.IndexIVFPQ(nearest, width, recipe.lists, parts, _BITS, metric)
@@ -136,7 +137,7 @@ def _probe_by_longest(index: Any, vectors: Floats) -> None:  # noqa: ANN401 - fa
     centres = index.quantizer.reconstruct_n(0, index.nlist)
     norms = np.linalg.norm(centres, axis=1)
     scale = np.divide(longest, norms, out=np.zeros_like(norms), where=norms > 0)
-    probes = faiss.IndexFlatIP(index.d)
+    probes: Any = faiss.IndexFlatIP(index.d)
     probes.add(np.ascontiguousarray(centres * scale[:, None], dtype=np.float32))
     index.quantizer = probes
     index.own_fields = True

@@ -13,7 +13,6 @@ from serving.messages import RecommendRequest
 from serving.recommender import Recommender
 from tests import worlds
 
-
 EVERY = [
     {"method": "flat"},
     {"method": "hnsw"},
