@@ -43,6 +43,12 @@ class StageKilledError(StageFailedError):
     """A stage's process was ended from outside, without a word."""
 
 
+class DoesNotFitError(PlotpointeError):
+    """What was asked for needs more memory or disk than this machine has."""
+
+    exit_code = 8
+
+
 def suggest(wrong: str, known: list[str]) -> str:
     """Return `` (did you mean 'x'?)`` for the closest known name, or an empty string."""
     close = get_close_matches(wrong, known, n=1, cutoff=0.5)

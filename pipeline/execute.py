@@ -72,7 +72,7 @@ def carry_out(order: Order, listener: Listener) -> Artifact:
         with measure.task(step.name, listener) as task:
             facts = door.run(job_of(order, draft, scratch, task))
         assert task.cost is not None
-        published = store.publish(draft, _manifest(step, facts, task.cost.as_dict()))
+        published = store.publish(draft, _manifest(order, facts, task.cost.as_dict()))
     shutil.rmtree(scratch, ignore_errors=True)
     return published
 
@@ -109,7 +109,8 @@ def _open_inputs(step: Step, store: Store) -> dict[str, Artifact]:
     return inputs
 
 
-def _manifest(step: Step, facts: Mapping[str, Any], cost: Mapping[str, Any]) -> dict[str, Any]:
+def _manifest(order: Order, facts: Mapping[str, Any], cost: Mapping[str, Any]) -> dict[str, Any]:
+    step = order.step
     return {
         "kind": step.kind,
         "kind_version": KINDS[step.kind].version,
@@ -118,7 +119,7 @@ def _manifest(step: Step, facts: Mapping[str, Any], cost: Mapping[str, Any]) -> 
         **step.request,
         "facts": facts,
         "cost": cost,
-        "environment": _environment(),
+        "environment": {**_environment(), "threads": order.threads},
     }
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from pipeline.artifacts import Artifact, Store
 from pipeline.config import FIRST, Config
-from pipeline.errors import ConfigError, DataError
+from pipeline.errors import ConfigError, DataError, suggest
 from pipeline.hashing import ContentHashes, fingerprint
 from pipeline.sections import Section
 
@@ -229,6 +229,17 @@ def _hashed(value: Any, hashes: ContentHashes) -> Any:  # noqa: ANN401 - JSON is
 def _must_exist(path: Path) -> None:
     if not path.exists():
         raise DataError(f"raw input {path} does not exist; correct the data section of the config")
+
+
+def stage_named(name: str | None) -> str | None:
+    """Return the name of a stage as it is, or None.
+
+    Raises:
+        ConfigError: there is no such stage.
+    """
+    if name is not None and name not in STAGES:
+        raise ConfigError(f"unknown stage {name!r}{suggest(name, [*STAGES])}; one of {[*STAGES]}")
+    return name
 
 
 def between(steps: list[Step], first: str | None, last: str | None) -> list[Step]:

@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from pipeline.cli import ask, data, doctor, inspect, run, tune
+from pipeline.cli import ask, data, doctor, inspect, plan, run, tune
 from pipeline.cli.output import complain
 from pipeline.errors import PlotpointeError
 from pipeline.execute import explain_os_error
@@ -21,6 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 run.add_to(app)
+plan.add_to(app)
 inspect.add_to(app)
 doctor.add_to(app)
 ask.add_to(app)

@@ -39,6 +39,15 @@ def print_json(value: Any) -> None:  # noqa: ANN401 - JSON is any value
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a table to standard output; columns of numbers are set flush right."""
+    _out().print(_table(title, columns, rows), markup=False)
+
+
+def remark_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table to standard error."""
+    Console(stderr=True).print(_table(title, columns, rows), markup=False)
+
+
+def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
     filled = [[str(cell) for cell in row] for row in rows]
     table = Table(title=title, title_justify="left", header_style="bold")
     for at, column in enumerate(columns):
@@ -46,7 +55,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
         table.add_column(column, justify="right" if numbers else "left", overflow="fold")
     for row in filled:
         table.add_row(*row)
-    _out().print(table, markup=False)
+    return table
 
 
 def _is_number(text: str) -> bool:

@@ -13,10 +13,19 @@ from pipeline.artifacts import Artifact, Store
 from pipeline.cli import report
 from pipeline.cli.options import DEFAULT_STORE, ConfigArgument, JsonOption, SetOption, StoreOption
 from pipeline.cli.output import megabytes, print_json, print_table, remark, say
+from pipeline.cli.plan import announce, compare
 from pipeline.config import Config, load_config
-from pipeline.errors import ConfigError, suggest
+from pipeline.errors import ConfigError
 from pipeline.flow import STAGES, Step
 from pipeline.promotion import promote
+
+PlanOption = Annotated[
+    bool,
+    typer.Option(
+        "--plan/--no-plan",
+        help="Foretell the cost, refuse what cannot fit, compare at the end.",
+    ),
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -36,17 +45,25 @@ def run(
     store: StoreOption = DEFAULT_STORE,
     force: Annotated[bool, typer.Option(help="Make again what exists.")] = False,
     dry_run: Annotated[bool, typer.Option(help="Say what would be made, make nothing.")] = False,
+    planned: PlanOption = True,
     as_json: JsonOption = False,
 ) -> None:
     """Make every artifact that is missing, then promote the bundle."""
     place = Store(store)
     resolved = flow.prepare(load_config(config, overrides or ()), place)
-    steps = flow.between(flow.plan(resolved, place), _stage(first), _stage(last))
+    steps = flow.between(
+        flow.plan(resolved, place), flow.stage_named(first), flow.stage_named(last)
+    )
     if dry_run:
         _print_plan(steps, place, as_json)
         return
+    told = None
+    if planned:
+        told = announce(steps, resolved, place, force=force, quiet=as_json)
     made = make(steps, resolved, place, force=force)
     _print_made(steps, made, as_json)
+    if told and not as_json:
+        compare(told, made)
     if not as_json:
         report.print_findings(made)
 
@@ -57,10 +74,11 @@ def _verb_of(stage: str) -> Callable[..., None]:
         overrides: SetOption = None,
         store: StoreOption = DEFAULT_STORE,
         force: Annotated[bool, typer.Option(help="Make it again.")] = False,
+        planned: PlanOption = True,
         as_json: JsonOption = False,
     ) -> None:
         """Run the one stage."""
-        run(config, overrides, stage, stage, store, force, False, as_json)
+        run(config, overrides, stage, stage, store, force, False, planned, as_json)
 
     return verb
 
@@ -93,12 +111,6 @@ def _promote(store: Store, fingerprint: str) -> None:
     if store.current("bundle") != fingerprint:
         promote(store, "bundle", fingerprint)
         remark(f"promoted bundle {fingerprint}; serve it: plotpointe serve --store {store.root}")
-
-
-def _stage(name: str | None) -> str | None:
-    if name is not None and name not in STAGES:
-        raise ConfigError(f"unknown stage {name!r}{suggest(name, [*STAGES])}; one of {[*STAGES]}")
-    return name
 
 
 def _print_plan(steps: list[Step], store: Store, as_json: bool) -> None:

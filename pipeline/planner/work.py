@@ -1,0 +1,317 @@
+"""How much a step does and holds: the amounts that its time and memory are made of.
+
+Each function counts what its stage's code does, in the unit of one rate of the probe. What one
+unit costs is fitted to runs (costs.py), so a factor that is the same everywhere may be left out.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pipeline.config import (
+    EmbedConfig,
+    EtlConfig,
+    EvaluateConfig,
+    GraphConfig,
+    IndexConfig,
+    RankConfig,
+)
+from pipeline.planner.scene import Modality, Scene
+
+Rate = Literal["gemm", "copy", "gather", "python", "parse"]
+
+WITHOUT_VECTORS = ("ease", "item_knn", "popularity", "content_knn", "content_mean")
+FLAT_LIMIT = 50_000
+"""Items up to which ``index.method: auto`` compares with all, as in pipeline/index/build.py."""
+_CHARACTERS_A_TOKEN = 4.3
+_BLOCK_SCORES, _FEWEST_USERS = 1 << 22, 64
+"""As in ``scoring.blocks``."""
+_POOL = 50_000
+"""Users whose history the second stage looks through, as in pipeline/ranking/evidence.py."""
+_ENCODER_FLOP = {"minilm": 21.3e6, "huggingface": 170e6, "tiny": 0.0}
+"""Of a token: twice the weights it meets."""
+_PICTURE_FLOP = {"efficientnet-lite0": 0.8e9, "open-clip": 8.8e9, "huggingface": 8.8e9, "tiny": 0.0}
+_METRICS = 12
+"""Kinds of per-user metrics, each for every list length."""
+
+
+@dataclass(frozen=True)
+class Amount:
+    """Work in the unit of a rate."""
+
+    rate: Rate
+    count: float
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a step does and holds."""
+
+    time: Mapping[str, Amount] = field(default_factory=dict)
+    memory: Mapping[str, float] = field(default_factory=dict)
+    """Bytes, by what holds them; what the program itself takes is not among them."""
+    disk: float = 0.0
+    """Bytes written, those in the scratch folder included."""
+    mode: str = ""
+    """What was chosen where the configuration leaves a choice."""
+
+
+def work_of_etl(config: EtlConfig, scene: Scene) -> Work:
+    """Return the work of raw files to tables."""
+    counts = scene.counts
+    characters = counts.items * mean_length(scene)
+    records = counts.records or counts.interactions + counts.items
+    held = 40.0 * counts.interactions + 2 * characters
+    return Work(
+        time={
+            "records": Amount("python", records),
+            "read": Amount("parse", 300.0 * records + characters),
+            "rows": Amount("copy", 100.0 * (counts.interactions + counts.items)),
+        },
+        memory={"rows": min(held, scene.memory_limit)},
+        disk=60.0 * counts.interactions + 2 * characters,
+        mode=f"memory limit {scene.memory_limit / 1e9:.0f} GB",
+    )
+
+
+def mean_length(scene: Scene) -> float:
+    """Return the mean characters of an item, over all items."""
+    lengths = scene.counts.text_lengths
+    mean = sum(lengths) / len(lengths) if lengths else 0.0
+    return mean * scene.counts.texts / max(1, scene.counts.items)
+
+
+def work_of_embed(config: EmbedConfig, scene: Scene) -> Work:
+    """Return the work of tables to embeddings."""
+    time: dict[str, Amount] = {}
+    memory = {"texts": 2.0 * scene.counts.items * mean_length(scene)}
+    disk = 0.0
+    for name, modality in scene.modalities.items():
+        held = 4.0 * scene.counts.items * modality.width
+        disk += held * (2 if modality.encoded else 1)
+        memory["vectors"] = memory.get("vectors", 0.0) + held
+        if modality.encoder == "given":
+            time["given"] = Amount("copy", held + _so_far(time, "given"))
+        elif name == "text":
+            time |= _texts(config, modality, scene)
+        else:
+            time |= _pictures(modality, scene)
+    neural = [m.encoder for m in scene.modalities.values() if m.encoder not in ("given", "tiny")]
+    memory["encoders"] = 100e6 * len(neural) + (600e6 if neural else 0)
+    kind = "bfloat16" if scene.bfloat16 else "float32"
+    used = ", ".join(sorted(neural))
+    return Work(time, memory, disk, f"{used} in {kind}" if neural else "")
+
+
+def _so_far(time: Mapping[str, Amount], name: str) -> float:
+    return time[name].count if name in time else 0.0
+
+
+def tokens_per_text(config: EmbedConfig, scene: Scene) -> float:
+    """Return the mean number of tokens of a text, cut as configured."""
+    lengths = scene.counts.text_lengths
+    if config.text is None or not lengths:
+        return 0.0
+    most = config.text.max_tokens
+    return sum(min(most, 2 + n / _CHARACTERS_A_TOKEN) for n in lengths) / len(lengths)
+
+
+def _texts(config: EmbedConfig, modality: Modality, scene: Scene) -> dict[str, Amount]:
+    tokens = modality.encoded * tokens_per_text(config, scene)
+    flop = tokens * _ENCODER_FLOP.get(modality.encoder, _ENCODER_FLOP["huggingface"])
+    kind = "bfloat16" if scene.bfloat16 else "float32"
+    return {
+        f"text {kind}": Amount("gemm", flop),
+        "tokens": Amount("python", tokens),
+    }
+
+
+def _pictures(modality: Modality, scene: Scene) -> dict[str, Amount]:
+    flop = modality.encoded * _PICTURE_FLOP.get(modality.encoder, _PICTURE_FLOP["huggingface"])
+    kind = "bfloat16" if scene.bfloat16 else "float32"
+    return {
+        f"pictures {kind}": Amount("gemm", flop),
+        "decoding": Amount("python", modality.encoded),
+    }
+
+
+def work_of_graph(config: GraphConfig, scene: Scene) -> Work:
+    """Return the work of embeddings to graphs."""
+    counts, made = scene.counts, {}
+    for name, modality in scene.modalities.items():
+        if name not in scene.given_graphs:
+            made[name] = modality
+    n = [float(modality.present) for modality in made.values()]
+    widths = [modality.width for modality in made.values()]
+    edges = config.neighbors * (sum(n) + counts.items * len(scene.given_graphs))
+    vectors = max((4.0 * a * w for a, w in zip(n, widths, strict=True)), default=0.0)
+    return Work(
+        time={
+            "products": Amount("gemm", sum(a * a * w for a, w in zip(n, widths, strict=True))),
+            "scan": Amount("copy", sum(4.0 * a * a for a in n)),
+            "vectors": Amount("python", sum(n)),
+            "edges": Amount("gather", 64.0 * edges),
+            "pairs": Amount("gather", 16.0 * counts.pairs),
+        },
+        memory={
+            "vectors": vectors,
+            "edges": 32.0 * config.neighbors * max(n, default=0.0),
+            "pairs": 16.0 * min(counts.pairs, 1 << 24),
+            "blocks": 4.0 * min(max(n, default=0.0), 2048) ** 2,
+            "interactions": 40.0 * counts.interactions,
+        },
+        disk=8.0 * edges + 12.0 * counts.train,
+        mode="exact neighbours" if made else "",
+    )
+
+
+def block_users(items: int, users: int) -> int:
+    """Return how many users are ranked at once."""
+    fewest = min(_FEWEST_USERS, (1 << 26) // max(1, items))
+    return min(users, max(1, fewest, _BLOCK_SCORES // max(1, items)))
+
+
+def work_of_rank(config: RankConfig, scene: Scene) -> Work:
+    """Return the work of a model to a second stage."""
+    users = min(config.users, scene.counts.validation_users)
+    asked = asking(config, scene, users)
+    listed = 2.0 * config.candidates
+    rows = users * listed
+    feats = features(config, scene)
+    fitting = 2.0 * config.folds * config.epochs * rows * feats
+    return Work(
+        time={
+            **asked.time,
+            "fit": Amount("gemm", fitting * (1 + config.hidden)),
+            "steps": Amount("copy", 4.0 * fitting),
+        },
+        memory={**asked.memory, "examples": 4.0 * rows * feats, "relations": _held(scene)},
+        disk=12.0 * sum(scene.relations.values()) + _second_bytes(config, scene),
+        mode=f"{round(listed)} candidates of {users:,} users",
+    )
+
+
+def features(config: RankConfig, scene: Scene) -> int:
+    """Return how many features a candidate has."""
+    opinions = 3 if config.second else 0
+    return 9 + opinions + 3 * len(scene.relations) + 2 * len(config.others)
+
+
+def asking(config: RankConfig, scene: Scene, users: int) -> Work:
+    """Return the work of looking at ``users`` as the second stage does, block by block."""
+    counts = scene.counts
+    own = counts.train / max(1, counts.users)
+    block = block_users(counts.items, users)
+    pool = float(min(_POOL, counts.users))
+    steps = [_reach(own, edges, counts.items) for edges in scene.relations.values()]
+    weights = _weights_of(config, scene)
+    reached = min(float(counts.items), own * weights)
+    profile = min(float(counts.items), sum(steps) + own * own)
+    return Work(
+        time={
+            "searches": Amount("gemm", 2.0 * users * (counts.items + pool) * 64),
+            "candidates": Amount("copy", 4.0 * users * (counts.items + pool)),
+            "features": Amount("python", users * 2.0 * config.candidates),
+            "reached": Amount("gather", 12.0 * users * (sum(steps) + own * weights)),
+        },
+        memory={
+            "scores": 4.0 * block * (counts.items + pool),
+            "reached": 12.0 * block * (max(steps, default=0.0) + 2 * reached),
+            "profiles": 12.0 * min(pool * profile, 2e8),
+        },
+    )
+
+
+def _reach(own: float, edges: int, items: int) -> float:
+    """Return how many items two steps over a relation reach from a mean history."""
+    per_item = edges / max(1, items)
+    return min(float(items), own * per_item * per_item)
+
+
+def _weights_of(config: RankConfig, scene: Scene) -> float:
+    """Return how many weights an item of the second model keeps."""
+    second = scene.models.get(f"model:{config.second}")
+    return float(min(second.neighbors, scene.counts.hot)) if second else 0.0
+
+
+def _second_bytes(config: RankConfig, scene: Scene) -> float:
+    return 8.0 * scene.counts.hot * _weights_of(config, scene)
+
+
+def _held(scene: Scene) -> float:
+    """Return the bytes of item graphs and interactions in memory."""
+    return 12.0 * (sum(scene.relations.values()) + 3 * scene.counts.interactions)
+
+
+def work_of_evaluate(config: EvaluateConfig, scene: Scene) -> Work:
+    """Return the work of models to a report."""
+    counts, splits = scene.counts, (scene.counts.validation_users, scene.counts.test_users)
+    users = float(sum(splits))
+    models = [m for m in scene.models.values() if m.model not in WITHOUT_VECTORS]
+    sparse = [m for m in scene.models.values() if m.model in WITHOUT_VECTORS]
+    entrants = len(scene.models) + (1 if scene.ranker else 0)
+    shown = entrants + len(config.rerank)
+    values = _METRICS * len(config.ks)
+    block = block_users(counts.items, max(splits))
+    ranked = asking(scene.ranker, scene, round(users)) if scene.ranker else Work()
+    own = counts.train / max(1, counts.users)
+    kept = sum(min(m.neighbors, counts.hot) for m in sparse)
+    return Work(
+        time={
+            **ranked.time,
+            "scores": Amount("gemm", 2.0 * users * counts.items * sum(m.width for m in models)),
+            "lists": Amount("copy", 4.0 * users * counts.items * entrants),
+            "weights": Amount("gather", 12.0 * users * own * kept),
+            "values": Amount("python", users * shown * len(config.ks)),
+            "resamples": Amount("gemm", 2.0 * config.resamples * users * shown * values),
+            "draws": Amount("gather", 8.0 * config.resamples * users),
+            "distances": Amount("gather", 8.0 * users * shown * max(config.ks) ** 2),
+        },
+        memory={
+            **ranked.memory,
+            "block": 4.0 * block * counts.items,
+            "values": 8.0 * max(splits) * shown * values,
+            "lists": 4.0 * max(splits) * shown * max(config.ks),
+            "models": 4.0 * (counts.users + counts.items) * sum(m.width for m in models)
+            + 8.0 * counts.hot * kept,
+            "interactions": 40.0 * counts.interactions,
+            "resamples": min(8.0 * config.resamples * max(splits), 8.0 * _BLOCK_SCORES),
+        },
+        disk=3.0 * users * shown * values,
+        mode=f"{entrants} models, {round(users):,} users",
+    )
+
+
+def index_method(config: IndexConfig, items: int) -> str:
+    """Return the method that will be built."""
+    return config.method if config.method != "auto" else "flat" if items <= FLAT_LIMIT else "hnsw"
+
+
+def work_of_index(config: IndexConfig, scene: Scene) -> Work:
+    """Return the work of a model to a bundle."""
+    counts = scene.counts
+    width = scene.models["model"].width if "model" in scene.models else 64
+    vectors = 4.0 * counts.items * width
+    queries = min(config.audit_queries, counts.users)
+    method = index_method(config, counts.items)
+    links, walked = 0.0, 0.0
+    if method == "hnsw":
+        links = 4.0 * counts.items * config.hnsw_links * 2
+        walked = counts.items * config.ef_construction * config.hnsw_links * 4.0 * width
+    return Work(
+        time={
+            "walk": Amount("gather", walked),
+            "audit": Amount("gemm", 2.0 * queries * counts.items * width),
+            "scan": Amount("copy", 4.0 * queries * counts.items),
+            "files": Amount("copy", 3 * vectors + 12.0 * counts.interactions),
+        },
+        memory={
+            "vectors": vectors,
+            "links": links,
+            "users": 4.0 * counts.users * width,
+            "scores": min(4.0 * queries * counts.items, 4.0 * (1 << 26)),
+            "interactions": 40.0 * counts.interactions,
+        },
+        disk=2 * vectors + links + 12.0 * counts.interactions,
+        mode=method,
+    )
