@@ -1,6 +1,7 @@
 """How much there is to work on: exact from complete tables."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ from pipeline.schema import (
     VALIDATION,
 )
 
+UNPACKED = 4
+"""Bytes of text in a byte of gzip."""
 TEXT_FIELDS = (TITLE, BRAND, CATEGORIES, DESCRIPTION)
 SAMPLED_TEXTS = 2000
 """Items whose texts are measured."""
@@ -56,7 +59,7 @@ class Counts:
     records: int = 0
     """Raw records read; 0 if that is not known."""
     raw_bytes: int = 0
-    """Of the raw files, as they lie there."""
+    """Of the raw files, as text."""
     source: str = ""
     """Where the counts come from, for people."""
     spread: float = 1.0
@@ -95,6 +98,11 @@ def of_tables(tables: Artifact) -> Counts:
 
 
 _HELD_OUT = (VALIDATION, TEST)
+
+
+def text_bytes(path: Path, size: int) -> int:
+    """Return about how many bytes of text a raw file of this name and size holds."""
+    return size * UNPACKED if path.suffix == ".gz" else size
 
 
 def _first_items(tables: Artifact) -> pa.Table:

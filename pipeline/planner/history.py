@@ -82,19 +82,27 @@ class History:
         environment: Mapping[str, Any] = artifact.manifest.get("environment", {})
         return environment.get("machine") == self._machine.name
 
+    def keys(self) -> Sequence[str]:
+        """Return the stages and models that have past runs."""
+        return sorted(self._runs)
+
     def runs(self, key: str) -> Sequence[Past]:
         """Return the past runs of a stage or model."""
         return self._runs.get(key, [])
 
     def ratios(self, section: Section, scene: Scene) -> Ratios:
         """Return what the runs of the most like sizes took against the formula."""
-        here = cost_of(section, scene, self._rates)
+        return self.ratios_from(self.runs(key_of(section)), section, scene, self._rates)
+
+    @staticmethod
+    def ratios_from(runs: Sequence[Past], section: Section, scene: Scene, rates: Rates) -> Ratios:
+        """Return what those of the runs that are of the most like sizes took."""
+        here = cost_of(section, scene, rates)
         seconds, memory = [], []
-        for past in self.runs(key_of(section)):
-            there = cost_of(past.section, past.scene, self._rates)
-            seconds.append(
-                (_distance(there.cpu_seconds, here.cpu_seconds), past.seconds / there.seconds)
-            )
+        for past in runs:
+            there = cost_of(past.section, past.scene, rates)
+            apart = _distance(there.cpu_seconds, here.cpu_seconds)
+            seconds.append((apart, past.seconds / there.seconds))
             memory.append((_distance(there.memory, here.memory), past.memory / there.memory))
         return Ratios(ratio(seconds), ratio(memory), min(NEAREST, len(seconds)))
 
@@ -134,12 +142,20 @@ def past_of(artifact: Artifact, witness: Witness) -> Past | None:
         scene = witness.scene(artifact, section)
     except (PlotpointeError, KeyError, OSError):  # of another version, or no longer readable
         return None
-    if scene is None:
+    if scene is None or _from_before(artifact, wall):
         return None
     section = _as_run(section, artifact)
     waited = isinstance(section, EmbedConfig) and section.image is not None
     seconds = wall if waited else min(wall, cpu)
     return Past(section, replace(scene, threads=max(1, scene.threads)), seconds, memory, artifact)
+
+
+def _from_before(artifact: Artifact, wall: float) -> bool:
+    """Return whether most of what an artifact holds was computed by an earlier run."""
+    modalities: Mapping[str, Any] = artifact.facts.get("modalities", {})
+    took = [about.get("seconds") or 0.0 for about in modalities.values()]
+    resumed = any(about.get("resumed") for about in modalities.values())
+    return resumed or max(took, default=0.0) > wall
 
 
 def _as_run(section: Section, artifact: Artifact) -> Section:

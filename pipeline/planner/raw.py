@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.config import Config, DataConfig, EtlConfig
-from pipeline.planner.counts import SAMPLED_TEXTS, Counts, pictured, text_lengths
+from pipeline.planner.counts import SAMPLED_TEXTS, Counts, pictured, text_bytes, text_lengths
 from pipeline.planner.distinct import distinct_in
 from pipeline.schema import IMAGE, KEY
 
@@ -33,8 +33,8 @@ class Sample:
     table: pa.Table
     read: int
     total: int
-    bytes: int
-    """Of the files of this kind."""
+    text_bytes: int
+    """Of the files of this kind, unpacked."""
 
     @property
     def whole(self) -> bool:
@@ -71,7 +71,7 @@ def of_raw(config: Config) -> Counts:
         pictures=_pictures(config.data, catalogue.table, items),
         text_lengths=lengths,
         records=log.total + catalogue.total,
-        raw_bytes=log.bytes + catalogue.bytes,
+        raw_bytes=log.text_bytes + catalogue.text_bytes,
         source="the raw files" if whole else f"the first {log.read:,} of the raw records",
         spread=1.05 if whole else ROUGH,
     )
@@ -96,22 +96,23 @@ def _sampled(batches: Iterator[Any], data: DataConfig) -> Sample:
             ended = next(batches, None) is None
             break
     table = pa.concat_tables(p for p in parts if len(p)) if any(map(len, parts)) else _NOTHING
-    size = _bytes_like(sources, data)
+    paths = _files_like(sources, data)
+    size = sum(path.stat().st_size for path in paths)
     total = read if ended or not taken else round(read * max(size, taken) / taken)
-    return Sample(table, read, total, size)
+    return Sample(table, read, total, sum(text_bytes(p, p.stat().st_size) for p in paths))
 
 
 _NOTHING = pa.schema([(name, pa.string()) for name in ("user", "item", KEY, IMAGE)]).empty_table()
 
 
-def _bytes_like(sources: set[str], data: DataConfig) -> int:
-    """Return the size of the files named, and of those in the folder of the same kind."""
+def _files_like(sources: set[str], data: DataConfig) -> set[Path]:
+    """Return the files that were read from, and those in the folder of the same kind."""
     paths = {p for p in (data.interactions, data.items) if p and p.name in sources}
     if data.folder and data.folder.is_dir():
         suffixes = {Path(name).suffix for name in sources if Path(name).suffix == ".inter"}
         inside = (p for p in data.folder.iterdir() if p.is_file())
         paths |= {p for p in inside if p.name in sources or p.suffix in suffixes}
-    return sum(p.stat().st_size for p in paths)
+    return paths
 
 
 def _keys(table: pa.Table, name: str) -> list[str]:

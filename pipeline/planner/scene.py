@@ -6,11 +6,13 @@ one formula speaks of both.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pipeline import files
 from pipeline.artifacts import Artifact, Store
 from pipeline.config import (
     DataConfig,
@@ -23,7 +25,7 @@ from pipeline.config import (
     TrainConfig,
 )
 from pipeline.flow import Step
-from pipeline.planner.counts import Counts, of_tables
+from pipeline.planner.counts import Counts, of_tables, text_bytes
 from pipeline.sections import Section, validated
 
 SECTIONS: Mapping[str, type[Section]] = {
@@ -41,6 +43,7 @@ _OTHER_WIDTH, _TINY_PICTURES = 768, 112
 _SYMMETRIC = 1.5
 """Edges of an item graph with both directions, against those of the nearest alone."""
 COOCCURRENCE = "cooccurrence"
+_ARRAYS = (".npy", ".npz")
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,8 @@ class Scene:
     """Settings of the models that are its inputs, by input name."""
     ranker: RankConfig | None = None
     """Settings of the second stage that is its input."""
+    form: str = "cells"
+    """Of raw records: ``json`` or ``cells``, which are parsed at different speeds."""
     threads: int = 1
     memory_limit: int = 4_000_000_000
     """Of the ETL's database."""
@@ -95,9 +100,15 @@ def planned(step: Step, counts: Counts, data: DataConfig, store: Store) -> Scene
         modalities=modalities,
         relations=_relations(graph, counts, data, store) if graph else {},
         given_graphs=frozenset(data.graphs),
+        form=form_of(data.format),
         models={n: c for n, c in models.items() if isinstance(c, TrainConfig)},
         ranker=ranker.config if ranker and isinstance(ranker.config, RankConfig) else None,
     )
+
+
+def form_of(data_format: str) -> str:
+    """Return how the raw records of a format are written."""
+    return "json" if data_format == "amazon-reviews" else "cells"
 
 
 def _modalities(
@@ -193,12 +204,13 @@ class Witness:
         graphs, ranker = here.get("graphs"), here.get("ranker")
         models = {n: _train_section(a) for n, a in here.items() if a.kind == "model"}
         return Scene(
-            counts=counts,
+            counts=self._with_bytes(counts, artifact),
             modalities=written_modalities(embeddings) if embeddings else {},
             relations=written_relations(graphs) if graphs else {},
             given_graphs=_read_graphs(artifact),
             models={name: config for name, config in models.items() if config},
             ranker=_rank_section(ranker) if ranker else None,
+            form=form_of(_raw_format(artifact)),
             threads=int(artifact.manifest.get("environment", {}).get("threads", 0)),
             bfloat16=_used_bfloat16(embeddings),
         )
@@ -209,6 +221,26 @@ class Witness:
             tables = self._find("tables", fingerprint)
             self._counts[fingerprint] = of_tables(tables) if tables else None
         return self._counts[fingerprint]
+
+    def _with_bytes(self, counts: Counts, artifact: Artifact) -> Counts:
+        """Return the counts with the bytes of the raw files, where the artifact was made of any."""
+        if artifact.kind != "tables":
+            return counts
+        raw: Mapping[str, Any] = artifact.manifest.get("raw", {}).get("files", {})
+        hashes = [each for each in (*raw.values(), *(raw.get("folder") or {}).values()) if each]
+        read = sum(self._bytes_of.get(each, 0) for each in hashes if isinstance(each, str))
+        return replace(counts, raw_bytes=read)
+
+    @cached_property
+    def _bytes_of(self) -> Mapping[str, int]:
+        """Return the size as text of every raw file that the store remembers, by content hash."""
+        try:
+            known = files.read_json(self.store.root / ".hashes.json")
+            named = {h: (Path(name), size) for name, (size, _, h) in known.items()}
+        except (OSError, ValueError, TypeError, AttributeError):
+            return {}
+        readable = {h: each for h, each in named.items() if each[0].suffix not in _ARRAYS}
+        return {h: text_bytes(*each) for h, each in readable.items()}
 
     def _find(self, kind: str, fingerprint: str) -> Artifact | None:
         key = kind, fingerprint
@@ -237,6 +269,11 @@ def _rank_section(artifact: Artifact) -> RankConfig:
     found = section_of(artifact)
     assert isinstance(found, RankConfig)
     return found
+
+
+def _raw_format(artifact: Artifact) -> str:
+    raw: Mapping[str, Any] = artifact.manifest.get("raw", {})
+    return str(raw.get("settings", {}).get("format", ""))
 
 
 def _read_graphs(artifact: Artifact) -> frozenset[str]:

@@ -64,11 +64,11 @@ def work_of_etl(config: EtlConfig, scene: Scene) -> Work:
     held = 40.0 * counts.interactions + 2 * characters
     return Work(
         time={
-            "records": Amount("python", records),
-            "read": Amount("parse", 300.0 * records + characters),
+            f"{scene.form} records": Amount("python", records),
+            f"{scene.form} bytes": Amount("parse", counts.raw_bytes),
             "rows": Amount("copy", 100.0 * (counts.interactions + counts.items)),
         },
-        memory={"rows": min(held, scene.memory_limit)},
+        memory={"rows": min(held, scene.memory_limit), "texts": min(characters, 200e6)},
         disk=60.0 * counts.interactions + 2 * characters,
         mode=f"memory limit {scene.memory_limit / 1e9:.0f} GB",
     )
@@ -204,20 +204,21 @@ def asking(config: RankConfig, scene: Scene, users: int) -> Work:
     block = block_users(counts.items, users)
     pool = float(min(_POOL, counts.users))
     steps = [_reach(own, edges, counts.items) for edges in scene.relations.values()]
-    weights = _weights_of(config, scene)
-    reached = min(float(counts.items), own * weights)
-    profile = min(float(counts.items), sum(steps) + own * own)
+    per_item = [edges / max(1, counts.items) for edges in scene.relations.values()]
+    widest = own * max([_weights_of(config, scene), *per_item])
+    walked = own * (_weights_of(config, scene) + sum(per_item)) + sum(steps)
     return Work(
         time={
             "searches": Amount("gemm", 2.0 * users * (counts.items + pool) * 64),
             "candidates": Amount("copy", 4.0 * users * (counts.items + pool)),
             "features": Amount("python", users * 2.0 * config.candidates),
-            "reached": Amount("gather", 12.0 * users * (sum(steps) + own * weights)),
+            "edges": Amount("gather", 48.0 * users * walked),
         },
         memory={
             "scores": 4.0 * block * (counts.items + pool),
-            "reached": 12.0 * block * (max(steps, default=0.0) + 2 * reached),
-            "profiles": 12.0 * min(pool * profile, 2e8),
+            "edges": 48.0 * block * widest,
+            "steps": 12.0 * block * sum(steps),
+            "features": 4.0 * block * 2 * config.candidates * features(config, scene),
         },
     )
 
