@@ -3,7 +3,7 @@
 python -m benchmarks.planner_accuracy --make DIR        run three sizes into DIR/store, and compare
 python -m benchmarks.planner_accuracy STORE ...         compare what lies in these stores
 python -m benchmarks.planner_accuracy STORE ... --refit write pipeline/planner/coefficients.json
-    --only etl,rank,train:gat                             these stages and models alone
+    --only etl,rank,train:gat --since 2026-11-21T14:40    these stages and models, from then on
 
 Measured seconds are wall seconds, or processor seconds where other work kept a stage waiting, as
 in the planner. "calibrated" foretells a run from the other sizes of the store, never from a run of
@@ -63,6 +63,7 @@ def main() -> None:
     parser.add_argument("--make", type=Path)
     parser.add_argument("--refit", action="store_true")
     parser.add_argument("--only", default="")
+    parser.add_argument("--since", default="", help="leave out older runs: 2026-11-21T14:40")
     asked = parser.parse_args()
     stores = [*asked.stores, *([make(asked.make)] if asked.make else [])]
     machine = this_machine(stores[0])
@@ -70,7 +71,9 @@ def main() -> None:
     pooled: dict[str, list[Past]] = {}
     for store in stores:
         for key, found in runs_of(store, machine, rates).items():
-            pooled.setdefault(key, []).extend(found)
+            fresh = [past for past in found if past.made.manifest["created_at"] >= asked.since]
+            if fresh:
+                pooled.setdefault(key, []).extend(fresh)
     wanted = set(asked.only.split(",")) if asked.only else {*pooled}
     if asked.refit:
         refit({key: found for key, found in pooled.items() if key in wanted}, rates)

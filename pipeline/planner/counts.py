@@ -137,4 +137,4 @@ def _characters(column: Any) -> Rows:  # noqa: ANN401 - pyarrow has no types
 
 def pictured(items: pa.Table) -> float:
     """Return the share of items that name a picture."""
-    return 1 - items[IMAGE].null_count / max(1, len(items))
+    return 1 - int(items[IMAGE].null_count) / max(1, len(items))

@@ -1,5 +1,6 @@
 """How many different keys a whole log holds, from those in its first records."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -50,4 +51,4 @@ def _population(seen: int, n: int, total: int, shape: float) -> float:
 
 def _surprise(found: tuple[float, float], half: int, n: int, total: int) -> float:
     shape, population = found
-    return abs(np.log(max(1.0, _expected(population, shape, n, total)) / max(1, half)))
+    return abs(math.log(max(1.0, _expected(population, shape, n, total)) / max(1, half)))

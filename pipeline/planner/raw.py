@@ -6,7 +6,7 @@ here exactly as it will be when it is read in full.
 
 import importlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from pipeline.arrays import Flags
 from pipeline.config import Config, DataConfig, EtlConfig
 from pipeline.planner.counts import SAMPLED_TEXTS, Counts, pictured, text_bytes, text_lengths
 from pipeline.planner.distinct import distinct_in
 from pipeline.schema import IMAGE, KEY
 
-SAMPLE_SECONDS = 0.6
+SAMPLE_SECONDS = 0.25
 """Reading of the log, and of the catalogue, stops at the first batch after this."""
-ROUGH = 1.3
-"""Factor by which an estimate from a sample may be wrong, and in its square root for distinct
-users."""
+ROUGH, SURE = 1.3, 1.05
+"""Factors by which an estimate from a sample, and one from all records, may be wrong."""
+_THERE_IN_BOTH = 0.85
+"""Of the users who would have an interaction in a period if all came and went at random."""
+_UNEQUAL = 1.7
+"""Mean square of histories against the square of their mean."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +59,7 @@ def of_raw(config: Config) -> Counts:
     reader = _format(config.data.format)
     log = _sampled(reader.interactions(config.data), config.data)
     catalogue = _sampled(reader.items(config.data), config.data)
-    kept = _kept(log, config.etl)
-    users = distinct_in(_keys(log.table, "user"), max(kept, len(log.table)))
-    known = distinct_in(_keys(log.table, "item"), max(kept, len(log.table)))
+    users, known, kept = _counted(log, config.etl)
     items = max(known, _items(catalogue))
     lengths, worded = text_lengths(catalogue.table.slice(0, SAMPLED_TEXTS))
     whole = log.whole and catalogue.whole
@@ -73,7 +75,7 @@ def of_raw(config: Config) -> Counts:
         records=log.total + catalogue.total,
         raw_bytes=log.text_bytes + catalogue.text_bytes,
         source="the raw files" if whole else f"the first {log.read:,} of the raw records",
-        spread=1.05 if whole else ROUGH,
+        spread=SURE if whole else ROUGH,
     )
 
 
@@ -93,13 +95,14 @@ def _sampled(batches: Iterator[Any], data: DataConfig) -> Sample:
         read, taken = read + batch.records, taken + batch.bytes_read
         sources.add(batch.source)
         if time.perf_counter() > deadline:
-            ended = next(batches, None) is None
+            ended = False
             break
-    table = pa.concat_tables(p for p in parts if len(p)) if any(map(len, parts)) else _NOTHING
     paths = _files_like(sources, data)
     size = sum(path.stat().st_size for path in paths)
-    total = read if ended or not taken else round(read * max(size, taken) / taken)
-    return Sample(table, read, total, sum(text_bytes(p, p.stat().st_size) for p in paths))
+    rest = 0 if ended or not taken else round(read * max(0, size - taken) / taken)
+    found = [part for part in parts if len(part)]
+    table = pa.concat_tables(found) if found else _NOTHING
+    return Sample(table, read, read + rest, sum(text_bytes(p, p.stat().st_size) for p in paths))
 
 
 _NOTHING = pa.schema([(name, pa.string()) for name in ("user", "item", KEY, IMAGE)]).empty_table()
@@ -127,19 +130,43 @@ def _items(catalogue: Sample) -> int:
     return catalogue.scaled(len(set(_keys(catalogue.table, KEY))))
 
 
-def _kept(log: Sample, etl: EtlConfig) -> int:
-    """Return how many interactions will be kept, before users and items of few are left out."""
-    table = log.table
-    if not len(table):
-        return 0
-    kept = len(table)
-    if etl.min_rating is not None and "rating" in table.column_names:
-        ratings = table["rating"].to_numpy()
-        kept = int(np.count_nonzero(~(ratings < etl.min_rating)))
+def _counted(log: Sample, etl: EtlConfig) -> tuple[int, int, int]:
+    """Return how many users, items and interactions a log comes to when it is cleaned."""
+    users, items = (_keys(log.table, name) for name in ("user", "item"))
     if log.whole:
-        pairs = set(zip(_keys(table, "user"), _keys(table, "item"), strict=True))
-        kept = round(kept * len(pairs) / len(table))
-    return log.scaled(kept)
+        pairs = [
+            *{
+                pair
+                for pair, good in zip(zip(users, items, strict=True), _good(log, etl), strict=True)
+                if good
+            }
+        ]
+        return core(pairs, etl.user_core, etl.item_core)
+    kept = log.scaled(int(_good(log, etl).sum()))
+    return distinct_in(users, log.total), distinct_in(items, log.total), kept
+
+
+def _good(log: Sample, etl: EtlConfig) -> Flags:
+    """Return which interactions are rated high enough; one without a rating is."""
+    if etl.min_rating is None or "rating" not in log.table.column_names:
+        return np.ones(len(log.table), dtype=np.bool_)
+    ratings = log.table["rating"].to_numpy()
+    good: Flags = ~(ratings < etl.min_rating)
+    return good
+
+
+def core(pairs: Sequence[tuple[str, str]], of_user: int, of_item: int) -> tuple[int, int, int]:
+    """Return the users, items and interactions that are left when those of few are left out."""
+    columns = zip(*pairs, strict=True) if pairs else ((), ())
+    users, items = (np.unique(np.asarray(c, str), return_inverse=True)[1] for c in columns)
+    before = -1
+    while before != len(users):
+        before = len(users)
+        often = np.bincount(users)[users] >= of_user if before else np.zeros(0, dtype=bool)
+        users, items = users[often], items[often]
+        often = np.bincount(items)[items] >= of_item if len(items) else np.zeros(0, dtype=bool)
+        users, items = users[often], items[often]
+    return len(np.unique(users)), len(np.unique(items)), len(users)
 
 
 def _divided(etl: EtlConfig, users: int, hot: int, kept: int) -> dict[str, Any]:
@@ -152,9 +179,9 @@ def _divided(etl: EtlConfig, users: int, hot: int, kept: int) -> dict[str, Any]:
     else:
         train = round(kept * (1 - (held if rule.rule != "label" else 0.2)))
     share = 1.0
-    if rule.rule == "global-time":  # a user is there at some time or not: far fewer are in both
-        share = 0.6 * (1 - (1 - rule.validation) ** per_user)
-    pairs = 2.0 * train * train / max(1, users)  # twice what equal users would have
+    if rule.rule == "global-time":
+        share = _THERE_IN_BOTH * (1 - (1 - rule.validation) ** per_user)
+    pairs = _UNEQUAL * train * train / max(1, users)
     evaluated = round(share * users)
     return {
         "train": train,

@@ -23,6 +23,10 @@ Rate = Literal["gemm", "copy", "gather", "python", "parse"]
 WITHOUT_VECTORS = ("ease", "item_knn", "popularity", "content_knn", "content_mean")
 FLAT_LIMIT = 50_000
 """Items up to which ``index.method: auto`` compares with all, as in pipeline/index/build.py."""
+EXACT_LIMIT = 100_000
+"""Items up to which ``graph.search: auto`` is exact, as in pipeline/graph."""
+_LIST_SIZE, _NEAR_LISTS, _ASSIGNED = 256.0, 32.0, 4.0
+"""Of an approximate search: items in a list, lists looked at, and times items meet all centres."""
 _CHARACTERS_A_TOKEN = 4.3
 _BLOCK_SCORES, _FEWEST_USERS = 1 << 22, 64
 """As in ``scoring.blocks``."""
@@ -143,12 +147,14 @@ def work_of_graph(config: GraphConfig, scene: Scene) -> Work:
             made[name] = modality
     n = [float(modality.present) for modality in made.values()]
     widths = [modality.width for modality in made.values()]
+    modes = [search_of(config, modality.present) for modality in made.values()]
+    compared = [_compared(size, mode) for size, mode in zip(n, modes, strict=True)]
     edges = config.neighbors * (sum(n) + counts.items * len(scene.given_graphs))
     vectors = max((4.0 * a * w for a, w in zip(n, widths, strict=True)), default=0.0)
     return Work(
         time={
-            "products": Amount("gemm", sum(a * a * w for a, w in zip(n, widths, strict=True))),
-            "scan": Amount("copy", sum(4.0 * a * a for a in n)),
+            "products": Amount("gemm", sum(c * w for c, w in zip(compared, widths, strict=True))),
+            "scan": Amount("copy", 4.0 * sum(compared)),
             "vectors": Amount("python", sum(n)),
             "edges": Amount("gather", 64.0 * edges),
             "pairs": Amount("gather", 16.0 * counts.pairs),
@@ -161,8 +167,21 @@ def work_of_graph(config: GraphConfig, scene: Scene) -> Work:
             "interactions": 40.0 * counts.interactions,
         },
         disk=8.0 * edges + 12.0 * counts.train,
-        mode="exact neighbours" if made else "",
+        mode=f"{' and '.join(sorted({*modes}))} neighbours" if made else "",
     )
+
+
+def search_of(config: GraphConfig, present: int) -> str:
+    """Return how the neighbours of so many items are found; exactly where there is no choice."""
+    asked = str(getattr(config, "search", "exact"))
+    return asked if asked != "auto" else "exact" if present <= EXACT_LIMIT else "approximate"
+
+
+def _compared(n: float, mode: str) -> float:
+    """Return how many pairs of items are compared."""
+    if mode == "exact":
+        return n * n
+    return n * min(n, _LIST_SIZE * _NEAR_LISTS + _ASSIGNED * n / _LIST_SIZE)
 
 
 def block_users(items: int, users: int) -> int:

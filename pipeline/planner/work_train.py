@@ -120,8 +120,8 @@ def _content_width(config: TrainConfig, scene: Scene) -> float:
 
 def _auto(config: TrainConfig, scene: Scene) -> Work:
     """Return the work of the recipes that ``auto`` tries."""
-    softmax = {"loss": "softmax", "negatives": 256, "epochs": 60}
-    bpr = {"heads": 0, "epochs": 100, "evaluate_every": 5}
+    softmax: dict[str, object] = {"loss": "softmax", "negatives": 256, "epochs": 60}
+    bpr: dict[str, object] = {"heads": 0, "epochs": 100, "evaluate_every": 5}
     large = scene.counts.train >= LARGE
     recipes = [{**softmax, "batch_size": 8192}] if large else [softmax, bpr]
     works = [_by_epochs(_as_gat(config, recipe), scene) for recipe in recipes]
