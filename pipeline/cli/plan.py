@@ -116,9 +116,9 @@ def announce(
         return None
     try:
         told = forecast(steps, config, store, force=force)
-    except (PlotpointeError, OSError, ValueError) as error:
+    except (PlotpointeError, OSError, ValueError):
         if not quiet:
-            remark(f"no plan: {error}")
+            remark("plan: none can be made of this input")
         return None
     if not quiet:
         names = [f"{e.step.name} {span(e.seconds.value)}" for e in told.steps]

@@ -18,12 +18,14 @@ from pipeline.arrays import Flags
 from pipeline.config import Config, DataConfig, EtlConfig
 from pipeline.planner.counts import SAMPLED_TEXTS, Counts, pictured, text_bytes, text_lengths
 from pipeline.planner.distinct import distinct_in
-from pipeline.schema import IMAGE, KEY
+from pipeline.schema import IMAGE, ITEMS, KEY
 
 SAMPLE_SECONDS = 0.25
 """Reading of the log, and of the catalogue, stops at the first batch after this."""
 ROUGH, SURE = 1.3, 1.05
 """Factors by which an estimate from a sample, and one from all records, may be wrong."""
+_ATOMIC = ".inter"
+"""Ends the names of files of which a folder may hold several parts."""
 _THERE_IN_BOTH = 0.85
 """Of the users who would have an interaction in a period if all came and went at random."""
 _UNEQUAL = 1.7
@@ -89,32 +91,31 @@ def _sampled(batches: Iterator[Any], data: DataConfig) -> Sample:
     """Return the first batches of a reader, and how many records the rest must hold."""
     deadline = time.perf_counter() + SAMPLE_SECONDS
     parts: list[pa.Table] = []
-    read, taken, sources, ended = 0, 0, set[str](), True
+    paths: set[Path] = set()
+    read = taken = rest = 0
     for batch in batches:
         parts.append(batch.interactions if len(batch.interactions) else batch.items)
         read, taken = read + batch.records, taken + batch.bytes_read
-        sources.add(batch.source)
-        if time.perf_counter() > deadline:
-            ended = False
+        paths |= _files_like(batch.source, data)
+        left = sum(path.stat().st_size for path in paths) - taken
+        if left > 0 and taken and time.perf_counter() > deadline:
+            rest = max(1, round(read * left / taken))
             break
-    paths = _files_like(sources, data)
-    size = sum(path.stat().st_size for path in paths)
-    rest = 0 if ended or not taken else round(read * max(0, size - taken) / taken)
     found = [part for part in parts if len(part)]
     table = pa.concat_tables(found) if found else _NOTHING
     return Sample(table, read, read + rest, sum(text_bytes(p, p.stat().st_size) for p in paths))
 
 
-_NOTHING = pa.schema([(name, pa.string()) for name in ("user", "item", KEY, IMAGE)]).empty_table()
+_NOTHING = pa.schema([("user", pa.string()), ("item", pa.string()), *ITEMS]).empty_table()
 
 
-def _files_like(sources: set[str], data: DataConfig) -> set[Path]:
-    """Return the files that were read from, and those in the folder of the same kind."""
-    paths = {p for p in (data.interactions, data.items) if p and p.name in sources}
+def _files_like(source: str, data: DataConfig) -> set[Path]:
+    """Return the file of that name, and of an atomic file those beside it that are like it."""
+    paths = {path for path in (data.interactions, data.items) if path and path.name == source}
     if data.folder and data.folder.is_dir():
-        suffixes = {Path(name).suffix for name in sources if Path(name).suffix == ".inter"}
-        inside = (p for p in data.folder.iterdir() if p.is_file())
-        paths |= {p for p in inside if p.name in sources or p.suffix in suffixes}
+        kind = Path(source).suffix
+        alike = data.folder.glob(f"*{kind}") if kind == _ATOMIC else [data.folder / source]
+        paths |= {path for path in alike if path.is_file()}
     return paths
 
 
