@@ -9,7 +9,7 @@ _SHAPES = (1.0, 2.0, 0.5, 4.0, 0.25)
 """Of the negative binomial, likeliest first: the smaller, the more unequal the frequencies."""
 _HALVINGS = 60
 _GROUPED = 0.8
-"""Share of keys that come in one run from which a log counts as ordered by that key."""
+"""Share of repetitions that follow their key at once, from which a log is ordered by that key."""
 
 
 def distinct_in(keys: Sequence[str], total: int) -> int:
@@ -25,7 +25,7 @@ def distinct_in(keys: Sequence[str], total: int) -> int:
     codes = np.unique(np.asarray(keys), return_inverse=True)[1]
     seen = int(codes.max()) + 1
     runs = 1 + int(np.count_nonzero(np.diff(codes)))
-    if seen >= _GROUPED * runs and seen < n:
+    if n - runs >= _GROUPED * max(1, n - seen):
         return round(seen * total / n)
     half = len(set(codes[: n // 2].tolist()))
     noise = math.sqrt(max(1, n // 2 - half)) / max(1, half)
