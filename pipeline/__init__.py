@@ -15,6 +15,7 @@ The map:
 
     etl/ embed/ graph/ train/ rank/ evaluate/ index/   the stages: none imports another
     models/        tensors in, tensors out
+    planner/       what a run will take, before it runs
     tune/          the search of a training section, on validation
     leaks/         does anything in a run know held-out interactions?
     measure/       cost and progress; imports nothing else of ours
