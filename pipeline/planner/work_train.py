@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from pipeline.config import TrainConfig
-from pipeline.planner.scene import Scene
+from pipeline.planner.scene import COOCCURRENCE, Scene
 from pipeline.planner.work import Amount, Work, block_users
 
 EPOCHS_UNKNOWN = 0.5
@@ -15,6 +15,11 @@ DENSE_ITEMS = 20_000
 LARGE = 500_000
 """Training interactions from which ``model: auto`` trains one recipe, as in pipeline/train/auto.py.
 """
+FEW = 0.5
+"""Share of items with interactions up to which gat trains on these, as in pipeline/train/active.py.
+"""
+_BOTH_ACTIVE = 1.5
+"""Power of the share of active items that both ends of an item-item edge are active with."""
 _CONSIDERED = 2
 _PAIRS, _AT_ONCE = float(1 << 28), float(1 << 22)
 _BLOCK = 512.0
@@ -33,20 +38,49 @@ def work_of_train(config: TrainConfig, scene: Scene) -> Work:
     """Return the work of graphs to a model, by its settings and at most ``epochs`` epochs."""
     given = 4.0 * scene.counts.items * scene.content_width
     edges = 2.0 * scene.counts.train + sum(scene.relations.values())
-    load = Work(
+    alone = trains_on_active(config, scene)
+    trained = _active(scene) if alone else scene
+    own = _way_of(config.model)(config, trained)
+    attached = 4.0 * config.width * (scene.counts.items - trained.counts.items)
+    disk = 4.0 * config.width * (scene.counts.users + 2 * scene.counts.items)
+    return Work(
         time={
             "content": Amount("copy", given),
             "edges": Amount("gather", 16.0 * edges),
+            "attached": Amount("gather", attached * (1 + len(scene.relations))),
+            **_validations(config, trained),
+            **own.time,
         },
-        memory={"content": given, "edges": 8.0 * edges},
+        memory={"content": given, "edges": 8.0 * edges, "attached": 2 * attached, **own.memory},
+        disk=own.disk or 4 * disk,
+        mode=f"{own.mode}, on active items" if alone else own.mode,
     )
-    own = _way_of(config.model)(config, scene)
-    disk = 4.0 * config.width * (scene.counts.users + 2 * scene.counts.items)
-    return Work(
-        {**load.time, **_validations(config, scene), **own.time},
-        {**load.memory, **own.memory},
-        own.disk or 4 * disk,
-        own.mode,
+
+
+def trains_on_active(config: TrainConfig, scene: Scene) -> bool:
+    """Return whether only items with interactions are trained on, and the others attached."""
+    able = config.model in ("gat", "auto") and config.distill is None
+    few = scene.counts.hot <= FEW * scene.counts.items
+    return able and config.items != "all" and (few or config.items == "active")
+
+
+def _active(scene: Scene) -> Scene:
+    """Return what is there of the items that have interactions."""
+    counts = scene.counts
+    share = counts.hot / max(1, counts.items)
+    relations = {
+        name: edges if name == COOCCURRENCE else round(edges * share**_BOTH_ACTIVE)
+        for name, edges in scene.relations.items()
+    }
+    modalities = {
+        name: replace(modality, present=round(modality.present * share))
+        for name, modality in scene.modalities.items()
+    }
+    return replace(
+        scene,
+        counts=replace(counts, items=counts.hot),
+        relations=relations,
+        modalities=modalities,
     )
 
 
@@ -70,7 +104,8 @@ def _by_epochs(config: TrainConfig, scene: Scene) -> Work:
     gates = config.heads * sum(scene.relations.values()) if config.model.startswith("gat") else 0
     content = _content_width(config, scene)
     negatives = config.negatives if config.loss == "softmax" else batch * config.negatives
-    compared = batch * (batch + config.negatives) if config.loss == "softmax" else negatives
+    group = min(batch, config.in_batch) + config.negatives
+    compared = batch * group if config.loss == "softmax" else negatives
     turns = float(steps * config.epochs) * (2 if config.distill else 1)
     per_step = {
         "propagation": Amount("gather", turns * _DIRECTIONS * 4 * width * walked),
@@ -89,7 +124,7 @@ def _by_epochs(config: TrainConfig, scene: Scene) -> Work:
             "fusion": 4.0 * counts.items * (content + width * (1 + len(scene.modalities))),
             "gates": 4.0 * gates,
             "walked": 24.0 * walked / max(1, config.layers),
-            "compared": 4.0 * compared * 3,
+            "compared": 4.0 * min(compared, config.in_batch * group) * 3,
             "validation": 4.0 * counts.items * block_users(counts.items, counts.validation_users),
         },
         disk=4.0 * width * nodes * 6,

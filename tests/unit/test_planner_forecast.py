@@ -243,11 +243,12 @@ def test_constants_are_those_of_the_stages():
     from pipeline.index import build
     from pipeline.models import ease, fusion
     from pipeline.ranking import evidence
-    from pipeline.train import auto
+    from pipeline.train import active, auto
 
     assert work.FLAT_LIMIT == build.FLAT_LIMIT
     assert work_train.DENSE_ITEMS == ease.DENSE_ITEMS
     assert work_train.LARGE == auto.LARGE
+    assert work_train.FEW == active.FEW
     assert work._POOL == evidence.POOL
     assert work_train._INPUT_WIDTHS == fusion.INPUT_WIDTHS
 
@@ -260,6 +261,17 @@ def test_blocks_of_users_are_those_of_scoring():
     for users, items in ((10, 5), (3000, 200_000), (500, 9000), (2, 10**8)):
         first = next(blocks(np.arange(users), items))
         assert work.block_users(items, users) == len(first)
+
+
+def test_a_large_catalogue_of_which_few_items_are_active_costs_what_those_cost():
+    few = scene(counts(2000, 30_000, hot=3000))
+    active, whole = (
+        work_train.work_of_train(TrainConfig(items=items), few) for items in ("auto", "all")
+    )
+    assert "active items" in active.mode and "active items" not in whole.mode
+    assert active.time["fusion"].count < whole.time["fusion"].count / 5
+    assert active.memory["nodes"] < whole.memory["nodes"] / 3
+    assert active.memory["attached"] > 0 == whole.memory["attached"]
 
 
 def test_an_approximate_search_does_less_where_it_pays():
