@@ -102,11 +102,13 @@ def _sampled(batches: Iterator[Any], data: DataConfig) -> Sample:
             rest = max(1, round(read * left / taken))
             break
     found = [part for part in parts if len(part)]
-    table = pa.concat_tables(found) if found else _NOTHING
+    table = pa.concat_tables(found) if found else _nothing()
     return Sample(table, read, read + rest, sum(text_bytes(p, p.stat().st_size) for p in paths))
 
 
-_NOTHING = pa.schema([("user", pa.string()), ("item", pa.string()), *ITEMS]).empty_table()
+def _nothing() -> pa.Table:
+    """Return no record of either kind; made when asked for, as pyarrow loads pandas to make it."""
+    return pa.schema([("user", pa.string()), ("item", pa.string()), *ITEMS]).empty_table()
 
 
 def _files_like(source: str, data: DataConfig) -> set[Path]:
