@@ -22,11 +22,13 @@ Rate = Literal["gemm", "copy", "gather", "python", "parse"]
 
 WITHOUT_VECTORS = ("ease", "item_knn", "popularity", "content_knn", "content_mean")
 FLAT_LIMIT = 50_000
-"""Items up to which ``index.method: auto`` compares with all, as in pipeline/index/build.py."""
+"""Items up to which ``index.method: auto`` compares with all, as in pipeline/index/recipe.py."""
 EXACT_LIMIT = 100_000
-"""Items up to which ``graph.search: auto`` is exact, as in pipeline/graph."""
-_LIST_SIZE, _NEAR_LISTS, _ASSIGNED = 256.0, 32.0, 4.0
+"""Items up to which ``graph.search: auto`` is exact, as in pipeline/graph/stage.py."""
+_LIST_SIZE, _NEAR_LISTS, _ASSIGNED = 128.0, 32.0, 4.0
 """Of an approximate search: items in a list, lists looked at, and times items meet all centres."""
+_PER_LIST = 320.0
+"""Of inverted lists: vectors that the centre of one is learned from, times the rounds."""
 _CHARACTERS_A_TOKEN = 4.3
 _BLOCK_SCORES, _FEWEST_USERS = 1 << 22, 64
 """As in ``scoring.blocks``."""
@@ -304,7 +306,11 @@ def work_of_evaluate(config: EvaluateConfig, scene: Scene) -> Work:
 
 def index_method(config: IndexConfig, items: int) -> str:
     """Return the method that will be built."""
-    return config.method if config.method != "auto" else "flat" if items <= FLAT_LIMIT else "hnsw"
+    if config.method != "auto":
+        return config.method
+    if items <= FLAT_LIMIT or config.compress == "binary":
+        return "flat"
+    return "hnsw" if config.compress == "none" else "ivf"
 
 
 def work_of_index(config: IndexConfig, scene: Scene) -> Work:
@@ -314,13 +320,16 @@ def work_of_index(config: IndexConfig, scene: Scene) -> Work:
     vectors = 4.0 * counts.items * width
     queries = min(config.audit_queries, counts.users)
     method = index_method(config, counts.items)
-    links, walked = 0.0, 0.0
+    links, walked, lists = 0.0, 0.0, 0.0
     if method == "hnsw":
         links = 4.0 * counts.items * config.hnsw_links * 2
         walked = counts.items * config.ef_construction * config.hnsw_links * 4.0 * width
+    if method == "ivf":
+        lists = float(config.ivf_lists or 4 * counts.items**0.5)
     return Work(
         time={
             "walk": Amount("gather", walked),
+            "centres": Amount("gemm", 2.0 * lists * (_PER_LIST * lists + counts.items) * width),
             "audit": Amount("gemm", 2.0 * queries * counts.items * width),
             "scan": Amount("copy", 4.0 * queries * counts.items),
             "files": Amount("copy", 3 * vectors + 12.0 * counts.interactions),

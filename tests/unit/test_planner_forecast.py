@@ -233,6 +233,7 @@ def test_modes_are_those_the_stages_choose():
     assert work.index_method(IndexConfig(), work.FLAT_LIMIT) == "flat"
     assert work.index_method(IndexConfig(), work.FLAT_LIMIT + 1) == "hnsw"
     assert work.index_method(IndexConfig(method="flat"), 10**6) == "flat"
+    assert work.index_method(IndexConfig(compress="sq8"), 10**6) == "ivf"
     ease = TrainConfig(model="ease")
     assert work_train.solver_of(ease, work_train.DENSE_ITEMS) == "dense"
     assert work_train.solver_of(ease, work_train.DENSE_ITEMS + 1) == "local"
@@ -240,12 +241,14 @@ def test_modes_are_those_the_stages_choose():
 
 
 def test_constants_are_those_of_the_stages():
-    from pipeline.index import build
+    from pipeline.graph import stage
+    from pipeline.index import recipe
     from pipeline.models import ease, fusion
     from pipeline.ranking import evidence
     from pipeline.train import active, auto
 
-    assert work.FLAT_LIMIT == build.FLAT_LIMIT
+    assert work.FLAT_LIMIT == recipe.FLAT_LIMIT
+    assert work.EXACT_LIMIT == stage.EXACT_UP_TO
     assert work_train.DENSE_ITEMS == ease.DENSE_ITEMS
     assert work_train.LARGE == auto.LARGE
     assert work_train.FEW == active.FEW
