@@ -169,6 +169,9 @@ class GraphConfig(Section):
     recall_floor: float = Field(0.97, ge=0, le=1)
     """Share of the exact neighbours an approximate search must find, as measured on 5,000 of its
     items; where only an almost exact search does, the search is exact."""
+    active_neighbors: int | None = Field(None, ge=0)
+    """Edges kept per item and modality to items with interactions, where at most half of the items
+    have any; training goes by these. Null takes as many as ``neighbors``, 0 makes none."""
     cooccurrence_neighbors: int = Field(10, ge=1)
     """Edges kept per item in the co-occurrence graph."""
     cooccurrence_min_users: int = Field(2, ge=1)

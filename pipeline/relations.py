@@ -3,6 +3,9 @@
 import numpy as np
 import scipy.sparse as sp
 
+FEW = 0.5
+"""A catalogue of which at most this share has interactions is trained on these items alone."""
+
 
 def symmetric(matrix: sp.csr_matrix) -> sp.csr_matrix:
     """Return item-item edges that are symmetric, without self-loops, of mean weight 1.

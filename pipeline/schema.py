@@ -138,6 +138,7 @@ KINDS: Mapping[str, Kind] = {
                 "user_item.npz": NPZ,
                 "cooccurrence.npz": NPZ,
                 "*_knn.npz": _optional("npz"),
+                "*_active.npz": _optional("npz"),
                 "statistics.json": JSON,
             },
         ),

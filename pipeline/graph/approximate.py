@@ -5,6 +5,7 @@ its own list's, and what it finds is offered to both sides. How much farther is 
 neighbours of a sample; other queries then measure what was found.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from pipeline.arrays import Flags, Floats, Rows
-from pipeline.graph.audit import Exact
+from pipeline.graph.audit import Exact, Sides
 from pipeline.graph.best import Best, reaching
 from pipeline.graph.clusters import Probes, closest, spherical_k_means
 from pipeline.graph.crew import ALONE, Crew
@@ -24,7 +25,7 @@ from pipeline.graph.ranked import Edges, ranked_matrix
 LIST_SIZE = 128
 """Vectors a list has on average."""
 
-_SEED = 20
+SEED = 20
 """Of the sample that centres are learned from, and of the queries: part of the method."""
 
 _TRIALS, _QUERIES = 1500, 5000
@@ -70,20 +71,53 @@ def near_others(
     Shapes:
         unit: (N, D) float32, distinct. returns: three arrays (N * min(k, N - 1),).
     """
-    n, rng = len(unit), np.random.default_rng(_SEED)
-    if n > 2 * LIST_SIZE:
-        centres = spherical_k_means(unit, n // LIST_SIZE, rng, crew)
-        asked = rng.permutation(n)
-        trial = Trial.of(unit, centres, Exact.of(unit, asked[-_TRIALS:], k, crew))
-        judge = Exact.of(unit, asked[:_QUERIES], k, crew)
+    sides, rng = Sides.same(unit), np.random.default_rng(SEED)
+    if len(unit) > 2 * LIST_SIZE:
+        centres = spherical_k_means(unit, len(unit) // LIST_SIZE, rng, crew)
+
+        def attempt(gap: float) -> tuple[Edges, dict[str, Any]]:
+            return search(unit, Probes.of(unit, centres, gap, crew), k, crew)
+
+        examined = Examined.of(sides, k, rng, crew)
+        trial = Trial.of(unit, centres, examined.trial)
+        if found := examined.search(trial, attempt, floor):
+            return found
+    return nearest_others(unit, k, crew), {"exact": True, "recall": 1.0}
+
+
+@dataclass(frozen=True)
+class Examined:
+    """Askers that choose how far to look, and other ones that judge what was found."""
+
+    sides: Sides
+    trial: Exact
+    judge: Exact
+
+    @classmethod
+    def of(cls, sides: Sides, k: int, rng: np.random.Generator, crew: Crew) -> "Examined":
+        """Return both, drawn without a repeat as long as there are enough."""
+        asked = rng.permutation(len(sides.asking))
+        trial, judge = asked[-_TRIALS:], asked[:_QUERIES]
+        return cls(sides, Exact.of(sides, trial, k, crew), Exact.of(sides, judge, k, crew))
+
+    def search(
+        self,
+        trial: "Trial",
+        attempt: Callable[[float], tuple[Edges, dict[str, Any]]],
+        floor: float,
+    ) -> tuple[Edges, dict[str, Any]] | None:
+        """Return what the first attempt finds whose measured recall is the floor, and how.
+
+        None where only an attempt would that is as much work as the exact search.
+        """
         aim = floor + _MARGIN
         while (gap := trial.gap(aim)) is not None:
-            near, facts = search(unit, Probes.of(unit, centres, gap, crew), k, crew)
-            recall = judge.recall(near, n)
+            near, facts = attempt(gap)
+            recall = self.judge.recall(near, self.sides)
             if recall >= floor:
-                return near, facts | {"recall": recall, "recall_queries": len(judge.queries)}
+                return near, facts | {"recall": recall, "recall_queries": len(self.judge.queries)}
             aim += max(_MARGIN, floor - recall)
-    return nearest_others(unit, k, crew), {"exact": True, "recall": 1.0}
+        return None
 
 
 @dataclass(frozen=True)
@@ -93,7 +127,7 @@ class Trial:
     gaps: Floats
     """(Q * k,) rising: how much farther than the closest centre that of the other's list is."""
     shares: Floats
-    """(Q * k,) mean share of lists that lie within each gap."""
+    """(Q * k,) the exact search's comparisons that looking so far takes, as a share."""
 
     @classmethod
     def of(cls, unit: Floats, centres: Floats, exact: Exact) -> "Trial":
@@ -109,16 +143,25 @@ class Trial:
         across = unit[np.concatenate([sources, targets])], centres[np.roll(own, len(sources))]
         farther = (top - np.einsum("ed,ed->e", *across)).reshape(2, -1).min(axis=0)
         gaps = np.sort(np.maximum(farther, 0)) + _ROUNDING
-        scores = unit[exact.queries] @ centres.T
-        every = np.sort((scores.max(axis=1, keepdims=True) - scores).ravel())
-        return cls(gaps, np.searchsorted(every, gaps, side="right") / every.size)
+        return cls(gaps, 2 * lists_within(unit[exact.queries] @ centres.T, gaps))
 
     def gap(self, aim: float) -> float | None:
         """Return how far to look for a recall; None if the exact search is as good as that."""
         at = int(np.ceil(aim * len(self.gaps))) - 1
-        if at >= len(self.gaps) or 2 * self.shares[at] > _WORTH:
+        if at >= len(self.gaps) or self.shares[at] > _WORTH:
             return None
         return float(self.gaps[at])
+
+
+def lists_within(scores: Floats, gaps: Floats) -> Floats:
+    """Return the mean share of lists whose centre lies within each gap of the closest one's.
+
+    Shapes:
+        scores: (Q, L), of queries and centres. gaps: (G,). returns: (G,).
+    """
+    every = np.sort((scores.max(axis=1, keepdims=True) - scores).ravel())
+    shares: Floats = np.searchsorted(every, gaps, side="right") / every.size
+    return shares
 
 
 def search(unit: Floats, probes: Probes, k: int, crew: Crew) -> tuple[Edges, dict[str, Any]]:
@@ -136,7 +179,7 @@ def search(unit: Floats, probes: Probes, k: int, crew: Crew) -> tuple[Edges, dic
         for edges in found:
             best.offer(*edges)
         crew.advance(1)
-    return _completed(best.edges(), unit, k), lists.facts
+    return completed(best.edges(), Sides.same(unit), k), lists.facts
 
 
 @dataclass(frozen=True)
@@ -194,13 +237,15 @@ def _turn(unit: Floats, lists: Lists, bounds: Floats, at: int) -> list[Edges]:
     return found
 
 
-def _completed(edges: Edges, unit: Floats, k: int) -> Edges:
-    """Return the edges with the exact ones of rows that met fewer than k others."""
-    met = np.bincount(edges[0], minlength=len(unit))
+def completed(edges: Edges, sides: Sides, k: int) -> Edges:
+    """Return the edges with the exact ones of askers that met fewer than k targets."""
+    met = np.bincount(edges[0], minlength=len(sides.asking))
+    k = sides.most(k)
     short = np.flatnonzero(met < k)
     kept = met[edges[0]] >= k
-    exact = Exact.of(unit, short, k).edges
-    rows, columns, weights = (
-        np.concatenate([e[kept], x]) for e, x in zip(edges, exact, strict=True)
-    )
-    return rows, columns, np.minimum(weights, 1)
+    exact = Exact.of(sides, short, k).edges
+    rows = np.concatenate([edges[0][kept], exact[0]])
+    order = np.argsort(rows, kind="stable") if len(short) else slice(None)
+    columns = np.concatenate([edges[1][kept], exact[1]])[order]
+    weights = np.concatenate([edges[2][kept], exact[2]])[order]
+    return rows[order], columns, np.minimum(weights, 1)

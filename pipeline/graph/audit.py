@@ -16,8 +16,34 @@ _QUERIES, _COLUMNS = 512, 2048
 
 
 @dataclass(frozen=True)
+class Sides:
+    """Unit vectors that ask for neighbours, and those that may be neighbours.
+
+    Shapes:
+        asking: (N, D). targets: (M, D). itself: (N,) which target each asker is, -1 for none.
+    """
+
+    asking: Floats
+    targets: Floats
+    itself: Rows
+
+    @classmethod
+    def same(cls, unit: Floats) -> "Sides":
+        """Return vectors that ask each other.
+
+        Shapes:
+            unit: (N, D).
+        """
+        return cls(unit, unit, np.arange(len(unit)))
+
+    def most(self, k: int) -> int:
+        """Return how many neighbours every asker can have, k at most."""
+        return max(0, min(k, len(self.targets) - int((self.itself >= 0).any())))
+
+
+@dataclass(frozen=True)
 class Exact:
-    """Some rows and their exact nearest others."""
+    """Some askers and their exact nearest targets, themselves left out."""
 
     queries: Rows
     """(Q,)."""
@@ -27,46 +53,50 @@ class Exact:
     """(Q, k)."""
 
     @classmethod
-    def of(cls, unit: Floats, queries: Rows, k: int, crew: Crew = ALONE) -> "Exact":
-        """Return the exact k nearest others of some rows, or all others if they are fewer.
+    def of(cls, sides: Sides, queries: Rows, k: int, crew: Crew = ALONE) -> "Exact":
+        """Return the exact k nearest targets of some askers, or as many as there are.
 
         Shapes:
-            unit: (N, D). queries: (Q,).
+            queries: (Q,) rows of ``sides.asking``.
         """
-        k = min(k, len(unit) - 1)
+        k = sides.most(k)
         parts = (queries[start : start + _QUERIES] for start in range(0, len(queries), _QUERIES))
-        found = [*crew.each(partial(_nearest, unit, k), parts)]
-        nearest = [np.empty((0, k), np.int64), *(columns for columns, _ in found)]
-        scores = [np.empty((0, k), np.float32), *(weights for _, weights in found)]
-        return cls(queries, np.concatenate(nearest), np.concatenate(scores))
+        nearest: list[Rows] = [np.empty((0, k), np.int64)]
+        scores: list[Floats] = [np.empty((0, k), np.float32)]
+        for columns, weights in crew.each(partial(_nearest, sides, k), parts if k else ()):
+            nearest.append(columns)
+            scores.append(weights)
+            crew.advance(len(columns))
+        return cls(queries if k else queries[:0], np.concatenate(nearest), np.concatenate(scores))
 
     @property
     def edges(self) -> Edges:
-        """From each query to its nearest others."""
+        """From each query to its nearest targets."""
         sources = np.repeat(self.queries, self.nearest.shape[1])
         return sources, self.nearest.ravel(), self.scores.ravel()
 
-    def recall(self, edges: Edges, n: int) -> float:
-        """Return the mean share of the exact nearest others that stand among edges of n rows."""
-        asked = np.zeros(n, dtype=bool)
+    def recall(self, edges: Edges, sides: Sides) -> float:
+        """Return the mean share of the exact nearest targets that stand among edges."""
+        asked = np.zeros(len(sides.asking), dtype=bool)
         asked[self.queries] = True
-        kept = asked[edges[0]]
-        found = edges[0][kept] * n + edges[1][kept]
+        kept, width = asked[edges[0]], len(sides.targets)
+        found = edges[0][kept] * width + edges[1][kept]
         sources, targets, _ = self.edges
-        return float(np.isin(sources * n + targets, found).mean()) if len(sources) else 1.0
+        return float(np.isin(sources * width + targets, found).mean()) if len(sources) else 1.0
 
 
-def _nearest(unit: Floats, k: int, queries: Rows) -> tuple[Rows, Floats]:
-    """Return the exact k nearest others of a few rows, and their similarities.
+def _nearest(sides: Sides, k: int, queries: Rows) -> tuple[Rows, Floats]:
+    """Return the exact k nearest targets of a few askers, and their similarities.
 
     Shapes:
-        unit: (N, D). queries: (Q,). returns: (Q, k), (Q, k).
+        queries: (Q,). returns: (Q, k), (Q, k).
     """
-    best, mine = Best(len(queries), len(unit), k), unit[queries]
-    for start in range(0, len(unit), _COLUMNS):
-        scores = mine @ unit[start : start + _COLUMNS].T
-        here = np.flatnonzero((queries >= start) & (queries < start + scores.shape[1]))
-        scores[here, queries[here] - start] = -np.inf
+    best, mine = Best(len(queries), len(sides.targets), k), sides.asking[queries]
+    itself = sides.itself[queries]
+    for start in range(0, len(sides.targets), _COLUMNS):
+        scores = mine @ sides.targets[start : start + _COLUMNS].T
+        here = np.flatnonzero((itself >= start) & (itself < start + scores.shape[1]))
+        scores[here, itself[here] - start] = -np.inf
         if start == 0 and scores.shape[1] > k:
             best.bounds[:] = lower_bounds(scores, k)
         rows, columns, weights = reaching(scores, best.bounds[:, None])

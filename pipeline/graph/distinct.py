@@ -34,7 +34,7 @@ class Distinct:
         """
         rows = np.flatnonzero(present)
         first, group = group_equal(vectors, rows)
-        unit, length = _normalised(vectors, rows[first])
+        unit, length = normalised(vectors, rows[first])
         usable = length > 0
         groups = Groups.of(rows, np.where(usable, np.cumsum(usable) - 1, -1)[group])
         return cls(unit if usable.all() else unit[usable], groups)
@@ -66,7 +66,7 @@ def _hashes(vectors: Floats, rows: Rows, rng: np.random.Generator) -> Rows:
         vectors: (N, D). rows: (P,). returns: (P,) uint64.
     """
     words = -(-vectors.dtype.itemsize * vectors.shape[1] // 8)
-    salt, odd = rng.integers(1 << 63, size=(2, words), dtype=np.uint64) * np.uint64(2) + np.uint64(
+    salt, odd = rng.integers(1 << 63, size=(2, words), dtype=np.uint64) << np.uint64(1) | np.uint64(
         1
     )
     hashes = np.empty(len(rows), dtype=np.uint64)
@@ -106,7 +106,15 @@ def _parts(n: int) -> Iterator[slice]:
     return (slice(start, start + _BLOCK) for start in range(0, n, _BLOCK))
 
 
-def _normalised(vectors: Floats, rows: Rows) -> tuple[Floats, Floats]:
+def normalised(vectors: Floats, rows: Rows) -> tuple[Floats, Floats]:
+    """Return some rows at length 1 (zero where they were), and the lengths they had.
+
+    Shapes:
+        vectors: (N, D) any float. rows: (P,). returns: (P, D) float32, (P,).
+
+    Raises:
+        ArtifactError: a row is not finite.
+    """
     unit = np.empty((len(rows), vectors.shape[1]), dtype=np.float32)
     length = np.empty(len(rows), dtype=np.float32)
     for part in _parts(len(rows)):

@@ -12,18 +12,20 @@ from pipeline.artifacts import Artifact
 from pipeline.config import GraphConfig
 from pipeline.errors import ArtifactError
 from pipeline.graph import statistics
+from pipeline.graph.among import Among, knn_among
 from pipeline.graph.approximate import approximate_knn
 from pipeline.graph.cooccurrence import cooccurrence
 from pipeline.graph.crew import Crew
 from pipeline.graph.given import read_graph
 from pipeline.graph.neighbors import block_pairs, cosine_knn
 from pipeline.job import Facts, Job
+from pipeline.relations import FEW
 from pipeline.schema import CATEGORIES
 
 EXACT_UP_TO = 100_000
 """Items that ``search: auto`` compares all with all: half a minute on two cores at width 384."""
 
-_PRESENT, _VECTORS, _KNN = "_present.npy", ".npy", "_knn.npz"
+_PRESENT, _VECTORS, _KNN, _ACTIVE = "_present.npy", ".npy", "_knn.npz", "_active.npz"
 
 
 def run(job: Job[GraphConfig]) -> Facts:
@@ -38,14 +40,16 @@ def run(job: Job[GraphConfig]) -> Facts:
     categories = _first_categories(tables)
     files.write_matrix(job.into / "user_item.npz", train)
     found: Facts = {"user_item": statistics.bipartite(train)}
+    bought = np.diff(sp.csc_matrix(train).indptr) > 0
     for modality in _modalities(job):
         with measure.task(f"{modality} neighbours"):
             graph, how, included = _item_graph(job, modality, len(categories))
         files.write_matrix(job.into / f"{modality}{_KNN}", graph, ranked=True)
         found[f"{modality}_knn"] = how | statistics.item_graph(graph, categories, included)
+        if modality not in job.data.graphs and wants_active(job.config, bought):
+            found[f"{modality}_active"] = _write_active(job, modality, np.flatnonzero(bought))
     together = _cooccurrence(job, train)
     files.write_matrix(job.into / "cooccurrence.npz", together, ranked=True)
-    bought = np.diff(sp.csc_matrix(train).indptr) > 0
     found["cooccurrence"] = statistics.item_graph(together, categories, bought)
     files.write_json(job.into / "statistics.json", found)
     return found
@@ -78,14 +82,42 @@ def _neighbours(
     job: Job[GraphConfig], modality: str, vectors: Floats, present: Flags
 ) -> tuple[sp.csr_matrix, dict[str, Any]]:
     """Return the most similar items of each, by the configured search, and how it went."""
-    search, k, items = job.config.search, job.config.neighbors, int(present.sum())
-    exact = search == "exact" or (search == "auto" and items <= EXACT_UP_TO)
+    k, items = job.config.neighbors, int(present.sum())
+    exact = searches_exactly(job.config, items)
     total = block_pairs(items) if exact else None
     with job.task.progress(f"{modality} neighbours", total=total, unit="blocks") as bar:
         crew = Crew(job.threads, bar.advance)
         if exact:
             return cosine_knn(vectors, present, k, crew), {"exact": True, "recall": 1.0}
         return approximate_knn(vectors, present, k, job.config.recall_floor, crew)
+
+
+def searches_exactly(config: GraphConfig, items: int) -> bool:
+    """Return whether the neighbours of so many items with a vector are found by comparing all."""
+    return config.search == "exact" or (config.search == "auto" and items <= EXACT_UP_TO)
+
+
+def wants_active(config: GraphConfig, bought: Flags) -> bool:
+    """Return whether the nearest of the items with interactions are looked for as well."""
+    return config.active_neighbors != 0 and 0 < bought.mean() <= FEW
+
+
+def _write_active(job: Job[GraphConfig], modality: str, active: Rows) -> dict[str, Any]:
+    """Write each item's nearest of the active ones; return how they were found."""
+    vectors = job.inputs["embeddings"].array(modality + _VECTORS)
+    present = np.asarray(job.inputs["embeddings"].array(modality + _PRESENT))
+    exact = searches_exactly(job.config, int(present.sum()))
+    k = job.config.active_neighbors or job.config.neighbors
+    among = Among(active, k, None if exact else job.config.recall_floor)
+    label = f"{modality} neighbours with interactions"
+    total = len(vectors) if exact else None
+    with (
+        measure.task(label),
+        job.task.progress(label, total=total, unit="items") as bar,
+    ):
+        graph, how = knn_among(vectors, present, among, Crew(job.threads, bar.advance))
+    files.write_matrix(job.into / f"{modality}{_ACTIVE}", graph, ranked=True)
+    return {"source": "cosine", "neighbors": k, "edges": int(graph.nnz), **how}
 
 
 def _must_fit(modality: str, found: tuple[int, int], n_items: int) -> None:

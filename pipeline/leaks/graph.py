@@ -22,7 +22,7 @@ from pipeline.leaks.finding import (
 from pipeline.leaks.lineage import Run, name_of
 from pipeline.leaks.log import among, pairs_of, shared_users
 
-_KNN = "_knn.npz"
+_KNN, _ACTIVE = "_knn.npz", "_active.npz"
 _AGAIN = "Make the graphs again from the training split: plotpointe graph CONFIG --force"
 _CLOSE = 1e-4
 MOST = 2_000_000
@@ -65,8 +65,9 @@ def checks(run: Run) -> Iterator[Examined]:
         return
     yield user_item_edges(run, graphs)
     yield cooccurrence_edges(run, graphs)
-    for modality in graphs.modalities(_KNN):
-        yield content_edges(run, graphs, modality)
+    for suffix in (_KNN, _ACTIVE):
+        for modality in graphs.modalities(suffix):
+            yield content_edges(run, graphs, modality, suffix)
 
 
 def user_item_edges(run: Run, graphs: Artifact) -> Examined:
@@ -144,9 +145,9 @@ def unexplained(
             yield Finding(severity, text, int(flags.sum()), len(wrong), cure, names)
 
 
-def content_edges(run: Run, graphs: Artifact, modality: str) -> Examined:
+def content_edges(run: Run, graphs: Artifact, modality: str, suffix: str = _KNN) -> Examined:
     """Return whether a modality's graph is that of its vectors; a given one cannot be told."""
-    name = f"{modality}{_KNN}"
+    name = f"{modality}{suffix}"
     check, where = f"{modality} neighbours come from content", f"{name_of(graphs)} {name}"
     matrix = graphs.matrix(name)
     embeddings = run.by_kind.get("embeddings")

@@ -179,7 +179,8 @@ def written_relations(graphs: Artifact) -> dict[str, int]:
     """Return the edges of the item graphs of a graphs artifact."""
     files = graphs.manifest["files"]
     names = {m: f"{m}_knn.npz" for m in graphs.modalities("_knn.npz")}
-    names[COOCCURRENCE] = f"{COOCCURRENCE}.npz"
+    names |= {m: f"{m}_active.npz" for m in graphs.modalities("_active.npz")}
+    names |= {COOCCURRENCE: f"{COOCCURRENCE}.npz"}
     return {m: round(_SYMMETRIC * int(files[f].get("nonzero", 0))) for m, f in names.items()}
 
 

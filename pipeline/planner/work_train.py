@@ -18,8 +18,6 @@ LARGE = 500_000
 FEW = 0.5
 """Share of items with interactions up to which gat trains on these, as in pipeline/train/active.py.
 """
-_BOTH_ACTIVE = 1.5
-"""Power of the share of active items that both ends of an item-item edge are active with."""
 _CONSIDERED = 2
 _PAIRS, _AT_ONCE = float(1 << 28), float(1 << 22)
 _BLOCK = 512.0
@@ -69,7 +67,7 @@ def _active(scene: Scene) -> Scene:
     counts = scene.counts
     share = counts.hot / max(1, counts.items)
     relations = {
-        name: edges if name == COOCCURRENCE else round(edges * share**_BOTH_ACTIVE)
+        name: edges if name == COOCCURRENCE else round(edges * share)
         for name, edges in scene.relations.items()
     }
     modalities = {

@@ -10,6 +10,7 @@ from pipeline.interactions import shape_of, user_item
 from pipeline.promises.check import Check, binary, blocks, equal, finite, input_of, none
 
 _PRESENT, _KNN, _STATISTICS = "_present.npy", "_knn.npz", "statistics.json"
+_ACTIVE = "_active.npz"
 _UNIT_TOLERANCE = {"float16": 5e-3, "float32": 1e-4}
 
 
@@ -52,11 +53,18 @@ def graphs(artifact: Artifact) -> Iterator[Check]:
         if train.shape == wanted.shape:
             yield equal(name, "is the training split", (train != wanted).nnz, 0)
     config = artifact.manifest["config"]
+    most = config.get("neighbors")
     for modality in artifact.modalities(_KNN):
-        yield from _item_graph(artifact, f"{modality}{_KNN}", config.get("neighbors"))
-        yield from _recall(artifact, modality, config.get("recall_floor"))
-    most = config.get("cooccurrence_neighbors")
-    yield from _item_graph(artifact, "cooccurrence.npz", most)
+        yield from _item_graph(artifact, f"{modality}{_KNN}", most)
+        yield from _recall(artifact, f"{modality}_knn", config.get("recall_floor"))
+    bought = np.bincount(train.indices, minlength=train.shape[1]) > 0
+    for modality in artifact.modalities(_ACTIVE):
+        name = f"{modality}{_ACTIVE}"
+        yield from _item_graph(artifact, name, config.get("active_neighbors") or most)
+        targets = artifact.matrix(name, mapped=True).indices
+        yield none(name, "names items with interactions alone", ~bought[targets])
+        yield from _recall(artifact, f"{modality}_active", config.get("recall_floor"))
+    yield from _item_graph(artifact, "cooccurrence.npz", config.get("cooccurrence_neighbors"))
 
 
 def _item_graph(artifact: Artifact, name: str, most: int | None) -> Iterator[Check]:
@@ -67,12 +75,12 @@ def _item_graph(artifact: Artifact, name: str, most: int | None) -> Iterator[Che
     yield from item_graph(name, matrix, most)
 
 
-def _recall(artifact: Artifact, modality: str, floor: float | None) -> Iterator[Check]:
+def _recall(artifact: Artifact, name: str, floor: float | None) -> Iterator[Check]:
     """Yield the check that a search of ours found enough, where the graph is of one."""
-    how = artifact.json(_STATISTICS).get(f"{modality}_knn", {})
+    how = artifact.json(_STATISTICS).get(name, {})
     if how.get("source") == "cosine" and floor is not None:
         found = 1.0 if how["exact"] else float(how["recall"])
-        rule = f"{modality} neighbours have the recall of the floor"
+        rule = f"{name} has the recall of the floor"
         yield Check(_STATISTICS, rule, found >= floor, str(found), f"{floor} or more")
 
 

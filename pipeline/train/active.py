@@ -13,9 +13,7 @@ from pipeline.errors import ConfigError
 from pipeline.models import Edges, Outputs, Recommender, Relation
 from pipeline.models.attach import Attacher, NewItems
 from pipeline.models.gat import Gat
-
-FEW = 0.5
-"""Where at most this share of the items has interactions, ``auto`` trains on these alone."""
+from pipeline.relations import FEW
 
 _BLOCK = 1 << 15
 _ATTACHING = ("gat", "auto")

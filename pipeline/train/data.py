@@ -74,13 +74,18 @@ def load(artifacts: Mapping[str, Artifact], config: TrainConfig) -> TrainingData
         )
     hot = np.bincount(train.indices, minlength=train.shape[1]) > 0
     content = _content(embeddings, train.shape[1])
-    names = {m: f"{m}_knn.npz" for m in graphs.modalities("_knn.npz")}
-    names[COOCCURRENCE] = f"{COOCCURRENCE}.npz"
-    relations = {m: _relation(graphs, name, train) for m, name in names.items()}
+    relations = {m: _relation(graphs, name, train) for m, name in relation_files(graphs).items()}
     if trains_on_active(config, hot):
         return _active(train, validation, relations, content, np.flatnonzero(hot))
     inputs = Inputs(edges_of(train), _tensors(relations), *_whole(content))
     return TrainingData(inputs, train, validation)
+
+
+def relation_files(graphs: Artifact) -> dict[str, str]:
+    """Return the file of each item-item relation: that of the nearest active items, if there is."""
+    names = {m: f"{m}_knn.npz" for m in graphs.modalities("_knn.npz")}
+    names |= {m: f"{m}_active.npz" for m in graphs.modalities("_active.npz")}
+    return names | {COOCCURRENCE: f"{COOCCURRENCE}.npz"}
 
 
 Content = tuple[dict[str, Floats], dict[str, Flags]]

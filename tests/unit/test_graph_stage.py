@@ -1,20 +1,23 @@
 """The graph stage on the planted world: its files, its facts and its refusals."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from pipeline import measure
+from pipeline import files, measure
 from pipeline.artifacts import Store
 from pipeline.config import DataConfig, GraphConfig
 from pipeline.errors import ArtifactError, DataError
 from pipeline.graph import stage
 from pipeline.graph.given import read_graph
 from pipeline.job import Job
+from pipeline.promises.content import graphs as promises_of
 from tests import worlds
+from tests.graph_worlds import best, rows_of, similarities
 
 
 @pytest.fixture
@@ -50,6 +53,49 @@ def test_every_file_and_only_those(store, world):
         "cooccurrence.npz", "image_knn.npz", "statistics.json", "text_knn.npz", "user_item.npz",
     ]  # fmt: skip
     assert graphs.json("statistics.json") == graphs.facts
+
+
+def few_active(world):
+    """The world with interactions of every third item alone."""
+    kept = world.items % 3 == 0
+    parts = {name: getattr(world, name)[kept] for name in ("users", "items", "split")}
+    return replace(world, **parts)
+
+
+def test_where_few_items_have_interactions_there_are_the_nearest_of_these(store, world):
+    world = few_active(world)
+    graphs = run(store, world, neighbors=5, active_neighbors=4)
+    active = np.unique(world.matrix().nonzero()[1])
+    for modality in ("text", "image"):
+        graph = graphs.matrix(f"{modality}_active.npz")
+        assert set(graph.indices) <= {*active}
+        alike = similarities(world.vectors[modality], world.present[modality], active)
+        for have, want in zip(rows_of(graph), best(alike, 4), strict=True):
+            np.testing.assert_allclose(have, want, atol=1e-5)
+        facts = graphs.facts[f"{modality}_active"]
+        assert facts["exact"] and facts["neighbors"] == 4 and facts["edges"] == graph.nnz
+    assert all(check.kept for check in promises_of(graphs))
+
+
+def test_a_neighbour_without_interactions_breaks_the_promise(store, world):
+    graphs = run(store, few_active(world))
+    wrong = graphs.matrix("text_active.npz")
+    wrong.indices[0] = 1
+    files.write_matrix(graphs.path / "text_active.npz", wrong, ranked=True)
+    broken = [check for check in promises_of(graphs) if not check.kept]
+    assert [check.rule for check in broken] == ["names items with interactions alone"]
+
+
+@pytest.mark.parametrize("settings", [{"active_neighbors": 0}, {}])
+def test_otherwise_there_are_none(store, world, settings):
+    graphs = run(store, few_active(world) if settings else world, **settings)
+    assert not [name for name in graphs.manifest["files"] if "active" in name]
+
+
+def test_a_ready_made_graph_has_no_active_one(store, world, tmp_path):
+    sp.save_npz(tmp_path / "given.npz", sp.eye(64, k=1, format="csr"))
+    graphs = run(store, few_active(world), {"graphs": {"text": tmp_path / "given.npz"}})
+    assert graphs.modalities("_active.npz") == ["image"]
 
 
 def test_only_training_interactions_enter(store, world):

@@ -241,17 +241,18 @@ def test_modes_are_those_the_stages_choose():
 
 
 def test_constants_are_those_of_the_stages():
+    from pipeline import relations
     from pipeline.graph import stage
     from pipeline.index import recipe
     from pipeline.models import ease, fusion
     from pipeline.ranking import evidence
-    from pipeline.train import active, auto
+    from pipeline.train import auto
 
     assert work.FLAT_LIMIT == recipe.FLAT_LIMIT
     assert work.EXACT_LIMIT == stage.EXACT_UP_TO
     assert work_train.DENSE_ITEMS == ease.DENSE_ITEMS
     assert work_train.LARGE == auto.LARGE
-    assert work_train.FEW == active.FEW
+    assert work_train.FEW == relations.FEW
     assert work._POOL == evidence.POOL
     assert work_train._INPUT_WIDTHS == fusion.INPUT_WIDTHS
 

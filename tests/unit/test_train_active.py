@@ -1,5 +1,6 @@
 """Items that training leaves out: what is left out, and what they get afterwards."""
 
+import shutil
 from copy import deepcopy
 from dataclasses import replace
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline import files
 from pipeline.artifacts import Store
 from pipeline.config import TrainConfig
 from pipeline.errors import ConfigError
@@ -41,6 +43,25 @@ def trained(data) -> Gat:
         trainer.epoch(epoch, 0)
     assert isinstance(model, Gat)
     return model
+
+
+def test_the_nearest_active_items_are_gone_by_where_they_are_known(tmp_path):
+    store = Store(tmp_path)
+    made = {k: getattr(worlds, k)(store, WORLD) for k in ("tables", "embeddings", "graphs")}
+    before = made["graphs"]
+
+    def write(into):
+        for name in before.manifest["files"]:
+            shutil.copy(before.path / name, into)
+        near = before.matrix("image_knn.npz")
+        files.write_matrix(into / "text_active.npz", near, ranked=True)
+
+    made["graphs"] = worlds.publish(store, "graphs", "ac71", write)
+    found = load(made, CONFIG.model_copy(update={"items": "all"})).inputs.relations
+    np.testing.assert_array_equal(
+        found["text"].edges.matrix(found["text"].weights).to_dense(),
+        found["image"].edges.matrix(found["image"].weights).to_dense(),
+    )
 
 
 class TestWhatIsLeftOut:
