@@ -80,6 +80,8 @@ class TrainConfig(Section):
     what all items share says nothing (gat, gat_plain)."""
     select_metric: str = Field("recall@20", pattern=r"^[a-z]+@[1-9][0-9]*$")
     """Validation metric that picks the checkpoint."""
+    validation_users: int = Field(20_000, ge=1)
+    """Users an epoch is validated on, drawn once; all of them where they are fewer."""
     evaluate_every: int = Field(1, ge=1)
     """Epochs between validations."""
     patience: int = Field(20, ge=1)

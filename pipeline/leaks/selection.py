@@ -1,7 +1,7 @@
 """Was the model chosen on validation, and on nothing else?"""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from pipeline.arrays import Floats, Rows
 from pipeline.artifacts import Artifact
 from pipeline.evaluate.metrics import Metric, evaluate_users
 from pipeline.evaluate.protocol import Rules, Subject, subject
+from pipeline.interactions import evaluable
 from pipeline.leaks.finding import (
     LEAK,
     SUSPICIOUS,
@@ -95,14 +96,15 @@ def recorded_values(run: Run, model: Artifact, curve: list[dict[str, Any]], wher
         return not_examined(check, where, "nobody could be validated on")
     scorer = open_scorer(model, run.train)
     metric = Metric.parse(name)
-    validated = repeat(scorer, subject(run.tables, "validation", Rules()), metric)
+    drawn = model.facts.get("validation_users")
+    validated = repeat(scorer, _asked(run, model, "validation"), metric, drawn)
     looked_at = (
         f"{name} of {validated.users:,} users: {validated.mean:.4f}, recorded {recorded:.4f}"
     )
     if validated.agrees(recorded):
         return examined(check, where, looked_at)
     for mask in ("train", "train+validation"):
-        tested = repeat(scorer, subject(run.tables, "test", Rules(mask)), metric)
+        tested = repeat(scorer, _asked(run, model, "test", mask), metric, drawn)
         if tested.agrees(recorded) and validated.is_far_from(recorded):
             text = (
                 f"the recorded validation {name} {recorded:.4f} is that of the test split "
@@ -115,6 +117,18 @@ def recorded_values(run: Run, model: Artifact, curve: list[dict[str, Any]], wher
         f"give {validated.mean:.4f} on validation"
     )
     return examined(check, where, looked_at, [Finding(SUSPICIOUS, text, 1, 1, _AGAIN)])
+
+
+def _asked(run: Run, model: Artifact, split: str, mask: str = Rules.mask) -> Subject:
+    """Return what a split asks a model as training did: of active items, if on these alone."""
+    if "active_items" not in model.facts:
+        return subject(run.tables, split, Rules(mask))
+    found = subject(run.tables, split, Rules(mask, candidates="train"))
+    among = sp.diags_array(found.candidates.astype(found.relevant.dtype))
+    relevant = sp.csr_matrix(found.relevant @ among)
+    relevant.eliminate_zeros()
+    relevant.sort_indices()
+    return replace(found, relevant=relevant, users=evaluable(found.train, relevant))
 
 
 def _epochs_like(curve: list[dict[str, Any]], name: str, tested: Repeated) -> tuple[str, ...]:

@@ -20,6 +20,8 @@ from pipeline.train.active import Rest, edges_of, trains_on_active
 
 COOCCURRENCE = "cooccurrence"
 _BLOCK = 1 << 16
+_DRAW = 7
+"""Seed of the users that are validated on: part of the method."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,9 @@ def load(artifacts: Mapping[str, Artifact], config: TrainConfig) -> TrainingData
     """
     tables, embeddings, graphs = (artifacts[k] for k in ("tables", "embeddings", "graphs"))
     train = interactions.user_item(tables, (TRAIN,))
-    validation = interactions.user_item(tables, (VALIDATION,))
+    validation = of_some_users(
+        interactions.user_item(tables, (VALIDATION,)), train, config.validation_users
+    )
     if not train.nnz:
         raise DataError(
             "no interaction falls into the training split, so there is nothing to learn from. "
@@ -79,6 +83,25 @@ def load(artifacts: Mapping[str, Artifact], config: TrainConfig) -> TrainingData
         return _active(train, validation, relations, content, np.flatnonzero(hot))
     inputs = Inputs(edges_of(train), _tensors(relations), *_whole(content))
     return TrainingData(inputs, train, validation)
+
+
+def of_some_users(validation: sp.csr_matrix, train: sp.csr_matrix, count: int) -> sp.csr_matrix:
+    """Return the validation interactions of so many of the users that have any in training.
+
+    The same users are drawn for every model, so that their values compare.
+
+    Shapes:
+        validation, train: CSR (U, N). returns: CSR (U, N); rows of the other users are empty.
+    """
+    users = interactions.evaluable(train, validation)
+    if len(users) <= count:
+        return validation
+    kept = np.zeros(len(train.indptr) - 1, dtype=bool)
+    kept[np.random.default_rng(_DRAW).choice(users, count, replace=False)] = True
+    found = sp.csr_matrix(sp.diags_array(kept.astype(validation.dtype)) @ validation)
+    found.eliminate_zeros()
+    found.sort_indices()
+    return found
 
 
 def relation_files(graphs: Artifact) -> dict[str, str]:

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from pipeline import files, measure
 from pipeline.config import FIRST, TrainConfig
 from pipeline.errors import ConfigError
+from pipeline.interactions import evaluable
 from pipeline.job import Facts, Job
 from pipeline.models import MODELS, Options, Outputs, Recommender
 from pipeline.train.active import with_rest
@@ -51,7 +52,8 @@ def run(job: Job[TrainConfig], watch: Told = lambda _: None) -> Facts:
     tried = {each.name: each.progress.best_value for each in trained}
     active = {} if data.rest is None else {"active_items": len(data.rest.active)}
     several = {"tried": tried} if len(tried) > 1 else {}
-    return best.facts(job.config.select_metric) | active | several
+    users = {"validation_users": len(evaluable(data.train, data.validation))}
+    return best.facts(job.config.select_metric) | users | active | several
 
 
 @dataclass(frozen=True)
