@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STORE ?= artifacts
 QUALITY_STORE ?= artifacts-quality
 
-.PHONY: demo test lint unit quality serve clean
+.PHONY: demo test lint unit quality bench bench-full serve clean
 
 demo: $(VENV)/.ready
 	$(BIN)/plotpointe demo --store $(STORE)
@@ -25,6 +25,18 @@ unit: $(VENV)/.ready
 # Hours, and the shared data: docs/how-to/quality.md. Not part of `test`. Again continues.
 quality: $(VENV)/.ready
 	$(BIN)/python -m benchmarks.quality --store $(QUALITY_STORE) $(QUALITY)
+
+# Speed beside peers in the same run, written to benchmarks/results: minutes, and hours.
+bench: $(VENV)/.ready $(VENV)/.peers
+	$(BIN)/python -m benchmarks $(BENCH)
+
+bench-full: $(VENV)/.ready $(VENV)/.peers
+	$(BIN)/python -m benchmarks --full $(BENCH)
+
+# Whom the benchmarks compare with, and nothing else needs.
+$(VENV)/.peers: $(VENV)/.ready
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,peers]'
+	touch $@
 
 serve: $(VENV)/.ready
 	$(BIN)/plotpointe serve --store $(STORE)

