@@ -37,3 +37,26 @@ class TensorBatch:
         hits = self.candidates().unsqueeze(0) == self.positives.unsqueeze(1)
         hits[:, : len(self.users)] |= self.users.unsqueeze(0) == self.users.unsqueeze(1)
         return hits
+
+    def accidental_pairs(self) -> tuple[Tensor, Tensor]:
+        """Return where ``accidental_hits`` is true: rows (H,), rising, and columns (H,)."""
+        by_item = _equal(self.positives, self.candidates())
+        by_user = _equal(self.users, self.users)
+        width = len(self.users) + len(self.negatives)
+        pairs = torch.cat([row * width + column for row, column in (by_item, by_user)])
+        pairs = torch.unique(pairs)
+        return pairs // width, pairs % width
+
+
+def _equal(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    """Return every pair of places that hold the same number.
+
+    Shapes:
+        left: (A,). right: (B,). returns: places in left (H,), places in right (H,).
+    """
+    ordered, order = right.sort()
+    first, last = (torch.searchsorted(ordered, left, right=side) for side in (False, True))
+    sizes = last - first
+    rows = torch.repeat_interleave(torch.arange(len(left), device=left.device), sizes)
+    begins = torch.repeat_interleave(first - (sizes.cumsum(0) - sizes), sizes)
+    return rows, order[begins + torch.arange(len(rows), device=left.device)]

@@ -15,6 +15,9 @@ from torch import Tensor
 from pipeline.models.losses import softmax_loss
 from pipeline.train.batch import TensorBatch
 
+_TILE = 512
+"""Positives whose scores are held at once on a processor: 4.7 MB against 2,304 candidates."""
+
 
 @dataclass(frozen=True)
 class Softmax:
@@ -81,21 +84,33 @@ class _AtOnce(torch.autograd.Function):
 def _add_group(
     users: Tensor, items: Tensor, group: TensorBatch, of: Softmax, grads: tuple[Tensor, Tensor]
 ) -> Tensor:
-    """Return the sum of a group's losses, (), and add its gradients to ``grads``."""
+    """Return the sum of a group's losses, (), and add its gradients to ``grads``.
+
+    On a processor the scores are made and used up a few positives at a time, in its cache.
+    """
     rows, count = group.candidates(), len(group.users)
-    left, right = users[group.users] / of.temperature, items[rows]
-    scores = left @ right.T
-    target = scores.diagonal() - of.log_expected[group.positives]
-    scores.sub_(of.log_expected[rows]).masked_fill_(group.accidental_hits(), -torch.inf)
-    highest = torch.maximum(scores.amax(dim=1), target)
-    wanted = (target - highest).exp()
-    scores.sub_(highest.unsqueeze(1)).exp_()
-    sums = scores.sum(dim=1) + wanted
-    shares = scores.div_(sums.unsqueeze(1))  # the gradient of each candidate's score
-    lack = (wanted / sums - 1).unsqueeze(1)  # and of the positive's
-    to_left = (shares @ right).addcmul_(lack, right[:count])
-    to_right = shares.T @ left
-    to_right[:count].addcmul_(lack, left)
-    grads[0].index_add_(0, group.users, to_left.div_(of.temperature))
+    right, expected = items[rows], of.log_expected[rows]
+    tile = _TILE if users.device.type == "cpu" else count
+    hits = group.accidental_pairs()
+    begins = torch.searchsorted(hits[0], torch.arange(0, count + tile, tile, device=rows.device))
+    to_right, total = torch.zeros_like(right), users.new_zeros(())
+    for at, start in enumerate(range(0, count, tile)):
+        own = slice(start, min(start + tile, count))
+        left = users[group.users[own]] / of.temperature
+        hit = slice(int(begins[at]), int(begins[at + 1]))
+        scores = torch.addmm(expected, left, right.T, beta=-1)
+        target = (left * right[own]).sum(dim=1) - expected[own]
+        scores[hits[0][hit] - start, hits[1][hit]] = -torch.inf
+        highest = torch.maximum(scores.amax(dim=1), target)
+        wanted = (target - highest).exp()
+        shares = scores.sub_(highest.unsqueeze(1)).exp_()
+        sums = shares.sum(dim=1) + wanted
+        lack = (wanted / sums - 1).unsqueeze(1)  # the gradient of the positive's score
+        # And of each candidate's: its share of the sum, divided where the matrix is narrow.
+        to_left = (shares @ right).div_(sums.unsqueeze(1)).addcmul_(lack, right[own])
+        to_right.addmm_(shares.T, left / sums.unsqueeze(1))
+        to_right[own].addcmul_(lack, left)
+        grads[0].index_add_(0, group.users[own], to_left.div_(of.temperature))
+        total += (sums.log() + highest - target).sum()
     grads[1].index_add_(0, rows, to_right)
-    return (sums.log() + highest - target).sum()
+    return total

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.models.losses import softmax_loss
+from pipeline.train import sampled_softmax
 from pipeline.train.batch import TensorBatch
 from pipeline.train.sampled_softmax import Softmax
 
@@ -29,14 +30,30 @@ def graded(way, users, items, batch):
     return loss.detach(), users.grad, items.grad
 
 
-@given(st.integers(0, 99), st.integers(1, 12), st.integers(0, 5), st.integers(1, 13))
+@given(
+    st.integers(0, 99),
+    st.integers(1, 12),
+    st.integers(0, 5),
+    st.integers(1, 13),
+    st.sampled_from([1, 3, 512]),
+)
 @settings(max_examples=60, deadline=None)
-def test_at_once_is_what_autograd_finds(seed, size, negatives, group):
+def test_at_once_is_what_autograd_finds(seed, size, negatives, group, tile):
     users, items, batch, expected = world(seed, size, negatives)
     of = Softmax(expected, 0.5, group)
-    found = graded(of.loss, users, items, batch)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sampled_softmax, "_TILE", tile)
+        found = graded(of.loss, users, items, batch)
     for one, other in zip(found, graded(of.by_autograd, users, items, batch), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@given(st.integers(0, 99), st.integers(1, 12), st.integers(0, 5))
+def test_pairs_are_the_places_of_the_accidental_hits(seed, size, negatives):
+    _, _, batch, _ = world(seed, size, negatives)
+    rows, columns = batch.accidental_pairs()
+    wanted = batch.accidental_hits().nonzero()
+    assert torch.equal(torch.stack([rows, columns], dim=1), wanted)
 
 
 def test_a_group_never_sees_the_positives_of_another():
