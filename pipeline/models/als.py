@@ -25,6 +25,8 @@ BLOCK_NUMBERS = 1 << 23
 class Als(Recommender):
     """Vectors that minimise the weighted squared error over all pairs; no step, no sampling."""
 
+    uses_content = False
+
     def __init__(self, inputs: Inputs, options: Options, seed: int) -> None:
         """Solve in turns, items first, from users' vectors drawn from ``seed``."""
         super().__init__(inputs)

@@ -185,6 +185,8 @@ class Recommender(nn.Module):
     A model without parameters is complete once made, so that training it takes zero epochs.
     """
 
+    uses_content: ClassVar[bool] = True
+    """Whether it looks at the vectors of modalities; they are read for those that do alone."""
     masks_edges: ClassVar[bool] = False
     """Whether ``forward`` also takes ``factors``: what the weight of each user-item edge is
     multiplied with in both directions, (E,)."""

@@ -31,6 +31,8 @@ class Ease(Recommender):
     prior's. So a new item is ranked by what it resembles.
     """
 
+    uses_content = False
+
     def __init__(self, inputs: Inputs, options: Options, seed: int) -> None:
         """Solve; the seed thins long histories, where the local solver has to.
 

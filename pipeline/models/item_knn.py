@@ -17,6 +17,8 @@ BLOCK = 256
 class ItemKnn(Recommender):
     """Item-item weights; a user's score of an item is the sum over the items they have."""
 
+    uses_content = False
+
     def __init__(self, inputs: Inputs, options: Options, seed: int) -> None:
         """Keep the inputs; the weights are computed by ``outputs``. The seed does not matter."""
         super().__init__(inputs)

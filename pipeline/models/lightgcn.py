@@ -31,6 +31,8 @@ from pipeline.models.linear import (
 class LightGCN(Recommender):
     """Id embeddings of users and items, averaged over the hops of the user-item graph."""
 
+    uses_content = False
+
     masks_edges = True
 
     def __init__(self, inputs: Inputs, options: Options, seed: int) -> None:

@@ -19,6 +19,8 @@ from pipeline.models.base import (
 class MatrixFactorization(Recommender):
     """One vector per user and per item; a score is their inner product (no bias terms)."""
 
+    uses_content = False
+
     def __init__(self, inputs: Inputs, options: Options, seed: int) -> None:
         """Draw id embeddings from ``seed``."""
         super().__init__(inputs)

@@ -9,6 +9,8 @@ from pipeline.models.base import MODELS, Inputs, Options, Outputs, Recommender, 
 class Popularity(Recommender):
     """Vectors of width 1: an item's is its count, a user's is 1."""
 
+    uses_content = False
+
     def __init__(self, inputs: Inputs, options: Options, seed: int) -> None:
         """Count the training interactions; options and seed do not matter."""
         super().__init__(inputs)

@@ -13,6 +13,7 @@ from pipeline.arrays import Flags, Floats, Rows
 from pipeline.artifacts import Artifact
 from pipeline.config import TrainConfig
 from pipeline.errors import ArtifactError, DataError
+from pipeline.models import MODELS
 from pipeline.models.base import Inputs, Relation
 from pipeline.relations import symmetric
 from pipeline.schema import TRAIN, VALIDATION
@@ -77,12 +78,19 @@ def load(artifacts: Mapping[str, Artifact], config: TrainConfig) -> TrainingData
             "Check etl.split and the rejects of the tables: plotpointe show tables"
         )
     hot = np.bincount(train.indices, minlength=train.shape[1]) > 0
-    content = _content(embeddings, train.shape[1])
+    content: Content = _content(embeddings, train.shape[1]) if uses_content(config) else ({}, {})
     relations = {m: _relation(graphs, name, train) for m, name in relation_files(graphs).items()}
     if trains_on_active(config, hot):
         return _active(train, validation, relations, content, np.flatnonzero(hot))
     inputs = Inputs(edges_of(train), _tensors(relations), *_whole(content))
     return TrainingData(inputs, train, validation)
+
+
+def uses_content(config: TrainConfig) -> bool:
+    """Return whether the model looks at the vectors of modalities; ``auto`` tries such."""
+    return config.model not in MODELS.names() or bool(
+        getattr(MODELS[config.model], "uses_content", True)
+    )
 
 
 def of_some_users(validation: sp.csr_matrix, train: sp.csr_matrix, count: int) -> sp.csr_matrix:
