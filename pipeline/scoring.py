@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,13 +14,32 @@ from pipeline.errors import ArtifactError
 from pipeline.ids import UNKNOWN
 from pipeline.interactions import entries
 from pipeline.nearest import Ties, top_k_of_scores
+from pipeline.sparse_top import top_k_sparse
+from pipeline.tiled import USERS, Asked, top_k_tiled
+
+LARGE = 16_384
+"""Items above which scorers make lists without all scores, where they can."""
 
 
 class Scorer(Protocol):
-    """Scores all items for users; larger is better."""
+    """Scores all items for users; larger is better.
+
+    One that also has ``top`` makes its lists itself, in a large catalogue, without all scores.
+    """
 
     def scores(self, users: Rows) -> Floats:
         """Return a fresh (B, N) float32 array for the given user rows."""
+
+
+@runtime_checkable
+class Lister(Scorer, Protocol):
+    """Makes lists without ever holding the scores of all items."""
+
+    at_once: ClassVar[int]
+    """Users whose lists are made together."""
+
+    def top(self, users: Rows, asked: Asked) -> tuple[Rows, Floats]:
+        """Return the k best allowed items (B, k) and their scores; ``UNKNOWN``, -inf for none."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +52,23 @@ class VectorScorer:
 
     user_vectors: Floats
     item_vectors: Floats
+    at_once: ClassVar[int] = USERS
 
     def scores(self, users: Rows) -> Floats:
         """Return (B, N) inner products."""
         product: Floats = np.asarray(self.user_vectors[users]) @ np.asarray(self.item_vectors).T
         return product
+
+    def top(self, users: Rows, asked: Asked) -> tuple[Rows, Floats]:
+        """Return the best items, looking at a tile of them at a time."""
+        chosen = np.asarray(self.user_vectors[users], dtype=np.float32)
+        if not (self._finite_items and np.isfinite(chosen).all()):
+            raise ArtifactError(_NOT_FINITE)
+        return top_k_tiled(chosen, self.item_vectors, asked)
+
+    @cached_property
+    def _finite_items(self) -> bool:
+        return all(np.isfinite(part).all() for part in np.array_split(self.item_vectors, 64))
 
 
 @dataclass(frozen=True)
@@ -49,10 +81,18 @@ class ItemItemScorer:
 
     user_item: sp.csr_matrix
     item_item: sp.csr_matrix
+    at_once: ClassVar[int] = 1024
 
     def scores(self, users: Rows) -> Floats:
         """Return (B, N) sums."""
         return np.asarray((self.user_item[users] @ self.item_item).toarray(), dtype=np.float32)
+
+    def top(self, users: Rows, asked: Asked) -> tuple[Rows, Floats]:
+        """Return the best items; the sums of almost all are zero and never made."""
+        sums = sp.csr_matrix(self.user_item[users] @ self.item_item)
+        if not np.isfinite(sums.data).all():
+            raise ArtifactError(_NOT_FINITE)
+        return top_k_sparse(sums, asked)
 
 
 def open_scorer(model: Artifact, user_item: sp.csr_matrix) -> Scorer:
@@ -110,22 +150,36 @@ class Ranking:
         height, width = self.masked.shape
         rng = np.random.default_rng(self.seed)
         order, turns = rng.permutation(width), rng.integers(max(1, width), size=height)
-        left_out = None if self.candidates is None else np.flatnonzero(~self.candidates)
+        k = min(self.k, width)
+        if width > LARGE and isinstance(scorer, Lister):
+            for start in range(0, len(users), scorer.at_once):
+                block = users[start : start + scorer.at_once]
+                hidden, ties = sp.csr_matrix(self.masked[block]), Ties(order, turns[block])
+                items, kept = scorer.top(block, Asked(hidden, self.candidates, k, ties))
+                yield block, items, kept
+            return
         for block in blocks(users, width):
-            scores = _finite(scorer.scores(block))
-            scores[entries(self.masked, block)] = -np.inf
-            if left_out is not None:
-                scores[:, left_out] = -np.inf
-            items, kept = top_k_of_scores(scores, self.k, Ties(order, turns[block]))
-            yield block, np.where(np.isneginf(kept), UNKNOWN, items), kept
+            yield block, *self._by_scores(scorer, block, Ties(order, turns[block]))
+
+    def _by_scores(self, scorer: Scorer, block: Rows, ties: Ties) -> tuple[Rows, Floats]:
+        """Return items and scores of lists made from all scores."""
+        scores = _finite(scorer.scores(block))
+        scores[entries(self.masked, block)] = -np.inf
+        if self.candidates is not None:
+            scores[:, ~self.candidates] = -np.inf
+        items, kept = top_k_of_scores(scores, self.k, ties)
+        return np.where(np.isneginf(kept), UNKNOWN, items), kept
+
+
+_NOT_FINITE = (
+    "a model's scores hold NaN or infinity, so its lists have no order. Its training has "
+    "diverged: lower train.learning_rate and train again"
+)
 
 
 def _finite(scores: Floats) -> Floats:
     if scores.size and not (np.isfinite(scores.min()) and np.isfinite(scores.max())):
-        raise ArtifactError(
-            "a model's scores hold NaN or infinity, so its lists have no order. Its training has "
-            "diverged: lower train.learning_rate and train again"
-        )
+        raise ArtifactError(_NOT_FINITE)
     return scores
 
 

@@ -1,0 +1,84 @@
+"""The best items by scores that are zero for almost all: what item-item weights give a user.
+
+Those above zero are ranked; where they do not fill a list, items of score zero follow in the order
+of ties, found from its front, and those below zero last. No row is ever made dense.
+"""
+
+import numpy as np
+import scipy.sparse as sp
+
+from pipeline.arrays import Flags, Floats, Rows
+from pipeline.ids import UNKNOWN
+from pipeline.tiled import Asked
+
+
+def top_k_sparse(scores: sp.csr_matrix, asked: Asked) -> tuple[Rows, Floats]:
+    """Return the k best allowed items of each user.
+
+    Shapes:
+        scores: CSR (B, N), zero where nothing is stored. returns: items (B, k), ``UNKNOWN`` where
+        there is none left, scores (B, k), -inf there.
+    """
+    shown = _shown(scores, asked)
+    rows = np.repeat(np.arange(shown.shape[0]), np.diff(shown.indptr))
+    values = shown.data.astype(np.float32)
+    order = np.lexsort((asked.ties.places(rows, shown.indices), -values, rows))
+    best = np.full((shown.shape[0], asked.k), UNKNOWN, dtype=np.int64)
+    kept = np.full(best.shape, -np.inf, dtype=np.float32)
+    queue = np.argsort(asked.ties.order)
+    for row in range(len(best)):
+        own = order[shown.indptr[row] : shown.indptr[row + 1]]
+        above = own[values[own] > 0][: asked.k]
+        zeros = _zeros(row, asked.k - len(above), scores, asked, queue)
+        below = own[values[own] < 0][: asked.k - len(above) - len(zeros)]
+        found = np.concatenate([shown.indices[above], zeros, shown.indices[below]])
+        best[row, : len(found)] = found
+        kept[row, : len(found)] = np.concatenate(
+            [values[above], np.zeros(len(zeros), np.float32), values[below]]
+        )
+    return best, kept
+
+
+def _shown(scores: sp.csr_matrix, asked: Asked) -> sp.csr_matrix:
+    """Return the stored scores of items that may be shown, other than zero."""
+    hidden = asked.hidden.astype(bool).astype(scores.dtype)
+    shown = sp.csr_matrix(scores - scores.multiply(hidden))
+    if asked.allowed is not None:
+        shown = sp.csr_matrix(shown @ sp.diags_array(asked.allowed.astype(scores.dtype)))
+    shown.eliminate_zeros()
+    return shown
+
+
+def _zeros(row: int, count: int, scores: sp.csr_matrix, asked: Asked, queue: Rows) -> Rows:
+    """Return the first items of a user's queue that may be shown and have no score.
+
+    Shapes:
+        queue: (N,) items by ``ties.order``. returns: at most (count,).
+    """
+    if count <= 0:
+        return np.empty(0, dtype=np.int64)
+    width = scores.shape[1]
+    taken = np.concatenate([_stored(scores, row), _columns(asked.hidden, row)])
+    turn, reach = int(asked.ties.turn[row]), count + len(taken)
+    while True:
+        ahead = queue[(np.arange(min(reach, width)) - turn) % width]
+        free: Rows = ahead[~np.isin(ahead, taken) & _allowed(asked.allowed, ahead)]
+        if len(free) >= count or reach >= width:
+            return free[:count]
+        reach *= 4
+
+
+def _allowed(allowed: Flags | None, items: Rows) -> Flags:
+    return np.ones(len(items), dtype=np.bool_) if allowed is None else allowed[items]
+
+
+def _stored(matrix: sp.csr_matrix, row: int) -> Rows:
+    """Return the columns of a row whose entry is not zero."""
+    part = slice(matrix.indptr[row], matrix.indptr[row + 1])
+    columns: Rows = matrix.indices[part][matrix.data[part] != 0]
+    return columns
+
+
+def _columns(matrix: sp.csr_matrix, row: int) -> Rows:
+    columns: Rows = matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]]
+    return columns
