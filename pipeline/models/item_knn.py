@@ -4,13 +4,17 @@ Deshpande and Karypis, TOIS 2004; the shrinkage term after Bell and Koren, KDD C
 ``s_ij = n_ij / (sqrt(n_i n_j) + shrinkage)`` with n_ij the users both items share.
 """
 
+from collections.abc import Iterator
+
+import numpy as np
+import scipy.sparse as sp
 import torch
-from torch import Tensor
 
+from pipeline.arrays import Floats, Rows
 from pipeline.models.base import MODELS, Inputs, ItemItem, Options, Outputs, Recommender
-from pipeline.models.sparse import propagate
 
-BLOCK = 256
+BLOCK = 4096
+"""Items whose neighbours are found at once."""
 
 
 @MODELS.register("item_knn")
@@ -26,35 +30,45 @@ class ItemKnn(Recommender):
 
     @torch.no_grad()
     def outputs(self) -> Outputs:
-        """Return the CSR of each item's nearest items, exact, computed in blocks of items."""
-        hot = self.inputs.hot.nonzero().squeeze(1)
-        keep = min(self.options.neighbors, max(1, self.inputs.items - 1))
-        parts = [self._nearest(block, keep) for block in torch.split(hot, BLOCK)]
-        return Outputs(item_item=_csr(hot, parts, self.inputs.items))
+        """Return the CSR of each item's nearest items, exact, from the users both share."""
+        edges, items = self.inputs.user_item, self.inputs.items
+        indptr, indices = edges.indptr.cpu().numpy(), edges.indices.cpu().numpy()
+        ones = np.ones(len(indices), dtype=np.float32)
+        taken = sp.csr_matrix((ones, indices, indptr), shape=(len(indptr) - 1, items))
+        parts = [*self._nearest(taken)]
+        kept = sp.csr_matrix(sp.vstack(parts)) if parts else sp.csr_matrix((items, items))
+        indptr, columns = kept.indptr.astype(np.int64), kept.indices.astype(np.int64)
+        weights = torch.from_numpy(kept.data.astype(np.float32))
+        found = torch.from_numpy(indptr), torch.from_numpy(columns), weights
+        return Outputs(item_item=ItemItem(*found, (items, items)))
 
-    def _nearest(self, block: Tensor, keep: int) -> tuple[Tensor, Tensor]:
-        """Return (weights, items), both (B, keep), of the items in ``block``."""
-        edges, counts = self.inputs.user_item, self.inputs.item_degrees
-        ones = counts.new_ones(edges.count)
-        picked = counts.new_zeros(self.inputs.items, len(block))
-        picked[block, torch.arange(len(block), device=block.device)] = 1.0
-        shared = propagate(edges.transpose, ones, propagate(edges, ones, picked)).T
-        norm = (counts[block].unsqueeze(1) * counts.unsqueeze(0)).sqrt()
-        cosine = shared / (norm + self.options.shrinkage)
-        cosine.nan_to_num_(nan=0.0)  # 0 / 0: no shrinkage and an item without interactions
-        cosine[torch.arange(len(block), device=block.device), block] = 0.0
-        best = cosine.topk(keep, dim=1)
-        return best.values, best.indices
+    def _nearest(self, taken: sp.csr_matrix) -> Iterator[sp.csr_matrix]:
+        """Yield the weights of consecutive blocks of items.
+
+        Shapes:
+            taken: CSR (U, N), binary. yields: CSR (B, N).
+        """
+        counts = np.asarray(taken.sum(axis=0), dtype=np.float32).ravel()
+        taken_by = sp.csr_matrix(taken.T)
+        for start in range(0, taken.shape[1], BLOCK):
+            shared = sp.csr_matrix(taken_by[start : start + BLOCK] @ taken)
+            rows = np.repeat(np.arange(shared.shape[0]), np.diff(shared.indptr))
+            norm = np.sqrt(counts[start + rows] * counts[shared.indices])
+            cosine = shared.data / (norm + np.float32(self.options.shrinkage))
+            other = shared.indices != start + rows
+            edges = rows[other], shared.indices[other], cosine[other]
+            yield _best(*edges, self.options.neighbors, shared.shape)
 
 
-def _csr(rows: Tensor, parts: list[tuple[Tensor, Tensor]], items: int) -> ItemItem:
-    if not parts:
-        nothing = torch.zeros(0)
-        return ItemItem(torch.zeros(items + 1).long(), nothing.long(), nothing, (items, items))
-    weights = torch.cat([w for w, _ in parts])
-    columns = torch.cat([c for _, c in parts])
-    real = weights > 0
-    counts = torch.zeros(items, dtype=torch.long, device=rows.device)
-    counts[rows] = real.sum(dim=1)
-    indptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-    return ItemItem(indptr, columns[real], weights[real], (items, items))
+def _best(
+    rows: Rows, columns: Rows, weights: Floats, k: int, shape: tuple[int, int]
+) -> sp.csr_matrix:
+    """Return each row's k heaviest entries as CSR (B, N); equal ones by column.
+
+    Shapes:
+        rows: (E,), rising. columns, weights: (E,).
+    """
+    order = np.lexsort((columns, -weights, rows))
+    rows, columns, weights = rows[order], columns[order], weights[order]
+    kept = np.arange(len(rows)) - np.searchsorted(rows, rows) < k
+    return sp.csr_matrix((weights[kept], (rows[kept], columns[kept])), shape=shape)
