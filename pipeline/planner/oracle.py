@@ -15,7 +15,7 @@ from pipeline.planner.forecast import Forecast, Range, StepForecast
 from pipeline.planner.history import History
 from pipeline.planner.machine import Machine, this_machine
 from pipeline.planner.probe import Rates, rates_of
-from pipeline.planner.raw import of_raw
+from pipeline.planner.raw import of_raw, raw_text_bytes
 from pipeline.planner.scene import Scene
 from pipeline.planner.work_train import EPOCHS_UNKNOWN, learns
 from pipeline.sections import Section
@@ -128,7 +128,7 @@ def counts_of(steps: Sequence[Step], config: Config, store: Store) -> Counts:
         etl = step if step.stage.name == "etl" else step.needs.get("tables")
         made = store.find(etl.kind, etl.fingerprint) if etl else None
         if made is not None:
-            return of_tables(made)
+            return replace(of_tables(made), raw_bytes=raw_text_bytes(config.data))
     return of_raw(config)
 
 

@@ -81,6 +81,12 @@ def of_raw(config: Config) -> Counts:
     )
 
 
+def raw_text_bytes(data: DataConfig) -> int:
+    """Return about how many bytes of text the log and the catalogue hold, if they are files."""
+    paths = {Path(path) for path in (data.interactions, data.items) if path is not None}
+    return sum(text_bytes(path, path.stat().st_size) for path in paths if path.is_file())
+
+
 def _format(name: str) -> Any:  # noqa: ANN401 - etl's, which is not imported before it is used
     for package in ("pipeline.etl.readers", "pipeline.etl.demo"):
         importlib.import_module(package)

@@ -14,7 +14,7 @@ from pipeline.etl.records import RAW_INTERACTIONS, RAW_ITEMS, Batch
 from pipeline.planner import raw
 from pipeline.planner.counts import of_tables, text_bytes, text_lengths
 from pipeline.planner.distinct import distinct_in
-from pipeline.planner.raw import core, of_raw
+from pipeline.planner.raw import core, of_raw, raw_text_bytes
 from pipeline.schema import ITEMS
 from tests import worlds
 from tests.etl_worlds import as_table
@@ -199,3 +199,12 @@ def test_a_shop_is_counted_before_and_after_its_tables_exist(tmp_path):
     resolved, _, _ = planned(write_shop(tmp_path), tmp_path / "store")
     found = of_raw(resolved)
     assert (found.users, found.items, found.interactions) == (40, 30, 200)
+
+
+def test_raw_bytes_are_those_of_the_text(tmp_path):
+    log, items = tmp_path / "log.csv", tmp_path / "items.json.gz"
+    log.write_bytes(b"x" * 100)
+    items.write_bytes(b"y" * 10)
+    data = DataConfig(format="csv", interactions=log, items=items)
+    assert raw_text_bytes(data) == 100 + text_bytes(items, 10) > 110
+    assert raw_text_bytes(DataConfig(format="demo")) == 0
