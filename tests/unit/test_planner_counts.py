@@ -205,6 +205,6 @@ def test_raw_bytes_are_those_of_the_text(tmp_path):
     log, items = tmp_path / "log.csv", tmp_path / "items.json.gz"
     log.write_bytes(b"x" * 100)
     items.write_bytes(b"y" * 10)
-    data = DataConfig(format="csv", interactions=log, items=items)
+    data = DataConfig(format="amazon-reviews", interactions=log, items=items)
     assert raw_text_bytes(data) == 100 + text_bytes(items, 10) > 110
     assert raw_text_bytes(DataConfig(format="demo")) == 0
