@@ -14,6 +14,9 @@ _BLOCK_SCORES = 1 << 26
 _RESCORED = 256
 """Queries whose candidates are scored afresh at once."""
 
+SIGN = np.uint32(1 << 31)
+"""Of a float32."""
+
 _GROUP = 32
 """Columns whose maximum stands for them when the k-th best is bounded."""
 
@@ -74,6 +77,16 @@ def top_k_of_scores(scores: Floats, k: int, ties: Ties | None = None) -> tuple[R
     first = np.searchsorted(rows, np.arange(len(scores)))
     best = order[first[:, None] + np.arange(k)]
     return columns[best], kept[best]
+
+
+def falling(weights: Floats) -> Rows:
+    """Return integers of 32 bits that rise as float32 weights fall, as uint64: keys of fast sorts.
+
+    Shapes:
+        weights: (E,). returns: (E,).
+    """
+    bits = (weights.astype(np.float32) + np.float32(0.0)).view(np.uint32)
+    return np.where(bits & SIGN, bits, bits ^ ~SIGN).astype(np.uint64)
 
 
 def lower_bounds(scores: Floats, k: int) -> Floats:

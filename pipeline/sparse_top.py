@@ -9,6 +9,7 @@ import scipy.sparse as sp
 
 from pipeline.arrays import Flags, Floats, Rows
 from pipeline.ids import UNKNOWN
+from pipeline.nearest import falling
 from pipeline.tiled import Asked
 
 
@@ -22,21 +23,42 @@ def top_k_sparse(scores: sp.csr_matrix, asked: Asked) -> tuple[Rows, Floats]:
     shown = _shown(scores, asked)
     rows = np.repeat(np.arange(shown.shape[0]), np.diff(shown.indptr))
     values = shown.data.astype(np.float32)
-    order = np.lexsort((asked.ties.places(rows, shown.indices), -values, rows))
+    near = _near_the_top(rows, values, asked.k)
+    rows, columns, values = rows[near], shown.indices[near], values[near]
+    order = np.lexsort((asked.ties.places(rows, columns), -values, rows))
+    begins = np.searchsorted(rows, np.arange(shown.shape[0] + 1))
     best = np.full((shown.shape[0], asked.k), UNKNOWN, dtype=np.int64)
     kept = np.full(best.shape, -np.inf, dtype=np.float32)
     queue = np.argsort(asked.ties.order)
     for row in range(len(best)):
-        own = order[shown.indptr[row] : shown.indptr[row + 1]]
+        own = order[begins[row] : begins[row + 1]]
         above = own[values[own] > 0][: asked.k]
         zeros = _zeros(row, asked.k - len(above), scores, asked, queue)
         below = own[values[own] < 0][: asked.k - len(above) - len(zeros)]
-        found = np.concatenate([shown.indices[above], zeros, shown.indices[below]])
+        found = np.concatenate([columns[above], zeros, columns[below]])
         best[row, : len(found)] = found
         kept[row, : len(found)] = np.concatenate(
             [values[above], np.zeros(len(zeros), np.float32), values[below]]
         )
     return best, kept
+
+
+def _near_the_top(rows: Rows, values: Floats, k: int) -> Rows:
+    """Return the entries that reach the k-th best of their row, all where it has fewer, in order.
+
+    Row and value share one integer, which sorts many times faster than two keys do.
+
+    Shapes:
+        rows: (E,), rising. values: (E,). returns: (F,), rising.
+    """
+    if not k:
+        return np.empty(0, dtype=np.int64)
+    order = np.argsort((rows.astype(np.uint64) << np.uint64(32)) | falling(values))
+    begins = np.searchsorted(rows, np.arange(int(rows.max(initial=-1)) + 2))
+    last = np.full(len(begins) - 1, -np.inf, dtype=np.float32)
+    full = np.flatnonzero(np.diff(begins) >= k)
+    last[full] = values[order[begins[full] + k - 1]]
+    return np.flatnonzero(values >= last[rows])
 
 
 def _shown(scores: sp.csr_matrix, asked: Asked) -> sp.csr_matrix:

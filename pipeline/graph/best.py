@@ -9,11 +9,10 @@ import numpy as np
 
 from pipeline.arrays import Floats, Rows
 from pipeline.graph.ranked import Edges
+from pipeline.nearest import SIGN, falling
 
 _ROW_BITS = 10
 """Rows ranked by one sort, 1,024 at most: what they hold stays in the cache."""
-
-_SIGN = np.uint32(1 << 31)
 
 
 class Best:
@@ -38,7 +37,7 @@ class Best:
             rows, columns, weights: (E,).
         """
         low = (rows & ((1 << self._row_bits) - 1)).astype(np.uint64)
-        keys = (low << np.uint64(32)) | _falling(weights)
+        keys = (low << np.uint64(32)) | falling(weights)
         keys = (keys << np.uint64(self._column_bits)) | columns.astype(np.uint64)
         block = (rows >> self._row_bits).astype(np.min_scalar_type(len(self._kept)))
         self._pending.append((block, keys))
@@ -86,15 +85,9 @@ class Best:
         return rows, columns, self._weights(keys)
 
 
-def _falling(weights: Floats) -> Rows:
-    """Return integers that rise as float32 weights fall."""
-    bits = (weights.astype(np.float32) + np.float32(0.0)).view(np.uint32)
-    return np.where(bits & _SIGN, bits, bits ^ ~_SIGN).astype(np.uint64)
-
-
-def _weight(falling: Rows) -> Floats:
+def _weight(bits: Rows) -> Floats:
     """Return the weights of such integers."""
-    return np.where(falling & _SIGN, falling, falling ^ ~_SIGN).astype(np.uint32).view(np.float32)
+    return np.where(bits & SIGN, bits, bits ^ ~SIGN).astype(np.uint32).view(np.float32)
 
 
 def reaching(scores: Floats, bounds: Floats) -> Edges:
