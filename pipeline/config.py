@@ -216,7 +216,7 @@ class IndexConfig(Section):
     """A model to a bundle."""
 
     method: Literal["auto", "flat", "ivf", "hnsw"] = "auto"
-    """``auto`` takes flat up to 50,000 items; above, hnsw for vectors and ivf for codes."""
+    """``auto`` takes flat up to 50,000 items, ivf above."""
     compress: Literal["none", "sq8", "sq4", "pq", "opq", "binary"] = "none"
     """What the index holds of an item: its vector, a byte or half a byte a dimension, a product
     quantiser's code without or with a rotation learned first, or a bit a dimension (flat alone).

@@ -308,9 +308,7 @@ def index_method(config: IndexConfig, items: int) -> str:
     """Return the method that will be built."""
     if config.method != "auto":
         return config.method
-    if items <= FLAT_LIMIT or config.compress == "binary":
-        return "flat"
-    return "hnsw" if config.compress == "none" else "ivf"
+    return "flat" if items <= FLAT_LIMIT or config.compress == "binary" else "ivf"
 
 
 def work_of_index(config: IndexConfig, scene: Scene) -> Work:

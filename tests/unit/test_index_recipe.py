@@ -11,7 +11,7 @@ from pipeline.index.recipe import Recipe, choose, code_bytes, lists
     ("asked", "items", "codes", "chosen"),
     [
         ("auto", 50_000, "none", "flat"),
-        ("auto", 50_001, "none", "hnsw"),
+        ("auto", 50_001, "none", "ivf"),
         ("auto", 50_000, "sq8", "flat"),
         ("auto", 50_001, "sq8", "ivf"),
         ("auto", 50_001, "opq", "ivf"),

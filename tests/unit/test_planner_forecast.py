@@ -231,7 +231,7 @@ def test_coefficients_are_complete_and_no_cost_is_negative():
 
 def test_modes_are_those_the_stages_choose():
     assert work.index_method(IndexConfig(), work.FLAT_LIMIT) == "flat"
-    assert work.index_method(IndexConfig(), work.FLAT_LIMIT + 1) == "hnsw"
+    assert work.index_method(IndexConfig(), work.FLAT_LIMIT + 1) == "ivf"
     assert work.index_method(IndexConfig(method="flat"), 10**6) == "flat"
     assert work.index_method(IndexConfig(compress="sq8"), 10**6) == "ivf"
     ease = TrainConfig(model="ease")
