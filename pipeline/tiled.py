@@ -39,18 +39,21 @@ def top_k_tiled(users: Floats, items: Floats, asked: Asked) -> tuple[Rows, Float
         users: (B, D). items: (N, D). returns: items (B, k), ``UNKNOWN`` where there is none left,
         scores (B, k), -inf there.
     """
-    found = Found(len(users), asked.k, asked.ties)
-    buffer = np.empty((len(users), min(TILE, len(items))), dtype=np.float32)
+    found, width = Found(len(users), asked.k, asked.ties), len(items)
+    chosen = np.arange(width) if asked.allowed is None else np.flatnonzero(asked.allowed)
+    place = np.full(width, -1)
+    place[chosen] = np.arange(len(chosen))
+    hidden = place[asked.hidden.indices]
     owner = np.repeat(np.arange(len(users)), np.diff(asked.hidden.indptr))
-    for turn, start in enumerate(range(0, len(items), TILE)):
-        tile = slice(start, start + TILE)
+    buffer = np.empty((len(users), min(TILE, len(chosen))), dtype=np.float32)
+    for turn, start in enumerate(range(0, len(chosen), TILE)):
+        names = chosen[start : start + TILE]
+        tile = slice(start, start + TILE) if asked.allowed is None else names
         there = np.asarray(items[tile], dtype=np.float32)
-        scores = np.matmul(users, there.T, out=buffer[:, : len(there)])
-        inside = (asked.hidden.indices >= start) & (asked.hidden.indices < start + TILE)
-        scores[owner[inside], asked.hidden.indices[inside] - start] = -np.inf
-        if asked.allowed is not None:
-            scores[:, ~asked.allowed[tile]] = -np.inf
-        found.take(scores, start)
+        scores = np.matmul(users, there.T, out=buffer[:, : len(names)])
+        inside = (hidden >= start) & (hidden < start + len(names))
+        scores[owner[inside], hidden[inside] - start] = -np.inf
+        found.take(scores, names)
         if turn & (turn + 1) == 0:
             found.settle()
     return found.lists()
@@ -63,24 +66,25 @@ class Found:
         """Begin with nothing."""
         self.k, self.ties = k, ties
         self.bounds = np.full(users, -np.inf, dtype=np.float32)
-        self._rows, self._items = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-        self._scores = [np.empty(0, np.float32)]
+        self._rows: list[Rows] = [np.empty(0, np.int64)]
+        self._items: list[Rows] = [np.empty(0, np.int64)]
+        self._scores: list[Floats] = [np.empty(0, np.float32)]
 
-    def take(self, scores: Floats, start: int) -> None:
-        """Take the scores of a tile that begins at an item.
+    def take(self, scores: Floats, names: Rows) -> None:
+        """Take the scores of some items.
 
         Shapes:
-            scores: (B, T), -inf for what is not to be shown.
+            scores: (B, T), -inf for what is not to be shown. names: (T,) items.
         """
-        if start == 0 and scores.shape[1] >= self.k > 0:
-            self.bounds = lower_bounds(scores, self.k)
+        if len(self._rows) == 1 and scores.shape[1] >= self.k > 0:
+            self.bounds = np.maximum(self.bounds, lower_bounds(scores, self.k))
         best = scores.max(axis=1, initial=-np.inf)
         rows = np.flatnonzero((best >= self.bounds) & (best > -np.inf))
         some = scores[rows]
         at = np.flatnonzero(some >= np.maximum(self.bounds[rows], _LEAST)[:, None])
         of, columns = np.divmod(at, max(1, scores.shape[1]))
         self._rows.append(rows[of])
-        self._items.append(columns + start)
+        self._items.append(names[columns])
         self._scores.append(some.ravel()[at])
 
     def settle(self) -> tuple[Rows, Rows, Floats]:
