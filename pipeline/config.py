@@ -233,7 +233,7 @@ class IndexConfig(Section):
     """Effort of searching."""
     ivf_lists: int | None = Field(None, ge=1)
     """Inverted lists; null takes the power of two near 4 times the root of the items."""
-    ivf_probes: int = Field(128, ge=1)
+    ivf_probes: int = Field(256, ge=1)
     """Lists looked at in a search; doubled until the floor is met, as ``ef_search`` is."""
     audit_queries: int = Field(1000, ge=1)
     """Users whose exact top-k the index is measured against."""

@@ -63,7 +63,7 @@ def test_a_recipe_is_told_without_what_it_does_not_use():
     assert graph["links"] == 8 and "lists" not in graph
     coded = Recipe.of(IndexConfig(method="ivf", compress="pq"), (100, 64))
     assert coded.told() | {"lists": 0} == {
-        "method": "ivf", "compress": "pq", "code_bytes": 32, "lists": 0, "probes_asked": 128,
+        "method": "ivf", "compress": "pq", "code_bytes": 32, "lists": 0, "probes_asked": 256,
     }  # fmt: skip
     assert coded.depth == 4 and Recipe.of(IndexConfig(method="ivf"), (100, 64)).depth == 1
 
