@@ -12,7 +12,17 @@ import numpy as np
 import scipy.sparse as sp
 
 from pipeline.arrays import Flags, Floats, Rows
-from pipeline.graph.approximate import LIST_SIZE, SEED, Examined, Trial, completed, lists_within
+from pipeline.graph.approximate import (
+    ASKED,
+    ASKING,
+    LIST_SIZE,
+    ROUNDING,
+    SEED,
+    Examined,
+    Trial,
+    completed,
+    lists_within,
+)
 from pipeline.graph.audit import Exact, Sides
 from pipeline.graph.best import Best, reaching
 from pipeline.graph.clusters import Probes, closest, spherical_k_means
@@ -20,9 +30,6 @@ from pipeline.graph.crew import ALONE, Crew
 from pipeline.graph.distinct import normalised
 from pipeline.graph.ranked import Edges, ranked_matrix
 from pipeline.nearest import lower_bounds
-
-_ASKING, _ASKED = 2048, 1024
-"""Most rows and columns of a block of similarities."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +108,7 @@ def trial_of(sides: Sides, centres: Floats, own: Rows, exact: Exact) -> Trial:
     """
     scores = sides.asking[exact.queries] @ centres.T
     away = scores.max(axis=1, keepdims=True) - scores
-    gaps = np.sort(np.take_along_axis(away, own[exact.nearest], axis=1).ravel())
-    gaps = gaps + np.float32(1e-6)
+    gaps = np.sort(np.take_along_axis(away, own[exact.nearest], axis=1).ravel()) + ROUNDING
     return Trial(gaps, lists_within(scores, gaps))
 
 
@@ -166,10 +172,10 @@ def _met(sides: Sides, best: Best, group: tuple[Rows, Rows]) -> list[Edges]:
     Askers that have no bound yet get one.
     """
     found, (members, askers) = [], group
-    for begin in range(0, len(askers) if len(members) else 0, _ASKING):
-        mine = askers[begin : begin + _ASKING]
-        for start in range(0, len(members), _ASKED):
-            there = members[start : start + _ASKED]
+    for begin in range(0, len(askers) if len(members) else 0, ASKING):
+        mine = askers[begin : begin + ASKING]
+        for start in range(0, len(members), ASKED):
+            there = members[start : start + ASKED]
             scores = sides.asking[mine] @ sides.targets[there].T
             _leave_out(scores, sides.itself[mine], there)
             if len(there) > best.k:

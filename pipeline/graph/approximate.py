@@ -37,10 +37,10 @@ _MARGIN = 0.005
 _WORTH = 0.5
 """Share of the exact search's comparisons above which an approximate one is not worth it."""
 
-_ROUNDING = np.float32(1e-6)
+ROUNDING = np.float32(1e-6)
 """Two ways of multiplying the same vectors differ by less."""
 
-_ASKING, _ASKED = 2048, 1024
+ASKING, ASKED = 2048, 1024
 """Most rows and columns of a block of similarities."""
 
 
@@ -142,7 +142,7 @@ class Trial:
         own, top = own[at], top[at]
         across = unit[np.concatenate([sources, targets])], centres[np.roll(own, len(sources))]
         farther = (top - np.einsum("ed,ed->e", *across)).reshape(2, -1).min(axis=0)
-        gaps = np.sort(np.maximum(farther, 0)) + _ROUNDING
+        gaps = np.sort(np.maximum(farther, 0)) + ROUNDING
         return cls(gaps, 2 * lists_within(unit[exact.queries] @ centres.T, gaps))
 
     def gap(self, aim: float) -> float | None:
@@ -223,11 +223,11 @@ def _turn(unit: Floats, lists: Lists, bounds: Floats, at: int) -> list[Edges]:
     own.
     """
     found, own, askers = [], lists.probes.own, lists.askers(at)
-    for start in range(0, len(lists.members[at]), _ASKED):
-        members = lists.members[at][start : start + _ASKED]
+    for start in range(0, len(lists.members[at]), ASKED):
+        members = lists.members[at][start : start + ASKED]
         there, asks = unit[members], lists.probes.asked[members].toarray()
-        for begin in range(0, len(askers), _ASKING):
-            mine = askers[begin : begin + _ASKING]
+        for begin in range(0, len(askers), ASKING):
+            mine = askers[begin : begin + ASKING]
             scores = unit[mine] @ there.T
             rows, columns, weights = reaching(scores, bounds[mine][:, None])
             found.append((mine[rows], members[columns], weights))

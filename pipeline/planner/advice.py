@@ -82,8 +82,7 @@ def _alternatives(section: Section) -> Iterator[dict[str, Any]]:
             yield {"width": max(1, section.width // 2)}
             yield {"batch_size": max(1, section.batch_size // 4)}
     if isinstance(section, GraphConfig):
-        if "search" in GraphConfig.model_fields:
-            yield {"search": "approximate"}
+        yield {"search": "approximate"}
         yield {"neighbors": max(1, section.neighbors // 2)}
 
 

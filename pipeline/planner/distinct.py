@@ -34,7 +34,7 @@ def distinct_in(keys: Sequence[str], total: int) -> int:
     likely = next((at for at, doubt in enumerate(doubts) if doubt <= noise), None)
     chosen = doubts.index(min(doubts)) if likely is None else likely
     shape, population = found[chosen]
-    return min(total, round(_expected(population, shape, total, total)))
+    return max(seen, min(total, round(_expected(population, shape, total, total))))
 
 
 def _expected(population: float, shape: float, n: int, total: int) -> float:

@@ -175,8 +175,9 @@ def work_of_graph(config: GraphConfig, scene: Scene) -> Work:
 
 def search_of(config: GraphConfig, present: int) -> str:
     """Return how the neighbours of so many items are found; exactly where there is no choice."""
-    asked = str(getattr(config, "search", "exact"))
-    return asked if asked != "auto" else "exact" if present <= EXACT_LIMIT else "approximate"
+    if config.search != "auto":
+        return config.search
+    return "exact" if present <= EXACT_LIMIT else "approximate"
 
 
 def _compared(n: float, mode: str) -> float:

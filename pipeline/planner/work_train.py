@@ -6,6 +6,7 @@ from dataclasses import replace
 from pipeline.config import TrainConfig
 from pipeline.planner.scene import COOCCURRENCE, Scene
 from pipeline.planner.work import Amount, Work, block_users
+from pipeline.relations import FEW
 
 EPOCHS_UNKNOWN = 0.5
 """Share of ``train.epochs`` that is expected where early stopping may end training sooner and no
@@ -14,9 +15,6 @@ DENSE_ITEMS = 20_000
 """Hot items up to which ``solver: auto`` is dense, as in pipeline/models/ease.py."""
 LARGE = 500_000
 """Training interactions from which ``model: auto`` trains one recipe, as in pipeline/train/auto.py.
-"""
-FEW = 0.5
-"""Share of items with interactions up to which gat trains on these, as in pipeline/train/active.py.
 """
 _CONSIDERED = 2
 _PAIRS, _AT_ONCE = float(1 << 28), float(1 << 22)

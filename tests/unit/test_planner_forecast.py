@@ -241,7 +241,6 @@ def test_modes_are_those_the_stages_choose():
 
 
 def test_constants_are_those_of_the_stages():
-    from pipeline import relations
     from pipeline.graph import stage
     from pipeline.index import recipe
     from pipeline.models import ease, fusion
@@ -252,7 +251,6 @@ def test_constants_are_those_of_the_stages():
     assert work.EXACT_LIMIT == stage.EXACT_UP_TO
     assert work_train.DENSE_ITEMS == ease.DENSE_ITEMS
     assert work_train.LARGE == auto.LARGE
-    assert work_train.FEW == relations.FEW
     assert work._POOL == evidence.POOL
     assert work_train._INPUT_WIDTHS == fusion.INPUT_WIDTHS
 
