@@ -31,9 +31,10 @@ from pipeline.errors import ArtifactError
 from pipeline.evaluate.metrics import Metric, evaluate_users
 from pipeline.interactions import evaluable
 from pipeline.models import MODELS, Outputs
+from pipeline.relations import COOCCURRENCE
 from pipeline.scoring import Ranking
 from pipeline.train.checkpoint import Checkpoints, Progress
-from pipeline.train.data import COOCCURRENCE, TrainingData, edges_of, load
+from pipeline.train.data import TrainingData, edges_of, load
 from pipeline.train.loop import Trainer, fit, scorer_of
 from pipeline.train.stage import options_of
 

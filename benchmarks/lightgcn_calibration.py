@@ -26,8 +26,9 @@ from pipeline.config import load_config
 from pipeline.evaluate.metrics import Metric, validate
 from pipeline.graph.cooccurrence import cooccurrence
 from pipeline.models import MODELS, Inputs
+from pipeline.relations import COOCCURRENCE
 from pipeline.train.checkpoint import Checkpoints, Progress
-from pipeline.train.data import COOCCURRENCE, TrainingData, edges_of, relation_of
+from pipeline.train.data import TrainingData, edges_of, relation_of
 from pipeline.train.loop import Trainer, fit, scorer_of
 from pipeline.train.stage import options_of
 

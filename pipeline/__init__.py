@@ -6,7 +6,8 @@ The map:
     job.py         what a stage is given
     cli/           the command line
     gallery.py     strips of pictures, for notebooks
-    config.py      one frozen model per stage; those that learn in config_train.py
+    config.py      one frozen model per stage; those that learn in config_train.py, those
+                   that follow training in config_results.py
 
     schema.py ids.py arrays.py errors.py files.py hashing.py artifacts.py registry.py sections.py
     nearest.py scoring.py interactions.py likeness.py rerank.py relations.py ranking/ places.py

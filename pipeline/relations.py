@@ -3,6 +3,10 @@
 import numpy as np
 import scipy.sparse as sp
 
+from pipeline.artifacts import Artifact
+
+COOCCURRENCE = "cooccurrence"
+
 FEW = 0.5
 """A catalogue of which at most this share has interactions is trained on these items alone."""
 
@@ -25,3 +29,10 @@ def symmetric(matrix: sp.csr_matrix) -> sp.csr_matrix:
     if graph.nnz:
         graph.data = (graph.data / float(graph.data.mean())).astype(np.float32)
     return graph
+
+
+def relation_files(graphs: Artifact) -> dict[str, str]:
+    """Return the file of each item-item relation: that of the nearest active items, if there is."""
+    names = {m: f"{m}_knn.npz" for m in graphs.modalities("_knn.npz")}
+    names |= {m: f"{m}_active.npz" for m in graphs.modalities("_active.npz")}
+    return names | {COOCCURRENCE: f"{COOCCURRENCE}.npz"}

@@ -26,6 +26,7 @@ from pipeline.config import (
 )
 from pipeline.flow import Step
 from pipeline.planner.counts import Counts, of_tables, text_bytes
+from pipeline.relations import COOCCURRENCE, relation_files
 from pipeline.sections import Section, validated
 
 SECTIONS: Mapping[str, type[Section]] = {
@@ -42,7 +43,6 @@ WIDTHS = {"minilm": 384, "tiny": 64, "efficientnet-lite0": 1280, "open-clip": 51
 _OTHER_WIDTH, _TINY_PICTURES = 768, 112
 _SYMMETRIC = 1.5
 """Edges of an item graph with both directions, against those of the nearest alone."""
-COOCCURRENCE = "cooccurrence"
 _ARRAYS = (".npy", ".npz")
 
 
@@ -178,10 +178,10 @@ def _relations(step: Step, counts: Counts, data: DataConfig, store: Store) -> Ma
 def written_relations(graphs: Artifact) -> dict[str, int]:
     """Return the edges of the item graphs of a graphs artifact."""
     files = graphs.manifest["files"]
-    names = {m: f"{m}_knn.npz" for m in graphs.modalities("_knn.npz")}
-    names |= {m: f"{m}_active.npz" for m in graphs.modalities("_active.npz")}
-    names |= {COOCCURRENCE: f"{COOCCURRENCE}.npz"}
-    return {m: round(_SYMMETRIC * int(files[f].get("nonzero", 0))) for m, f in names.items()}
+    return {
+        m: round(_SYMMETRIC * int(files[f].get("nonzero", 0)))
+        for m, f in relation_files(graphs).items()
+    }
 
 
 @dataclass

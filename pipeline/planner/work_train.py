@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from pipeline.config import TrainConfig
-from pipeline.planner.scene import COOCCURRENCE, Scene
+from pipeline.planner.scene import Scene
 from pipeline.planner.work import Amount, Work, block_users
-from pipeline.relations import FEW
+from pipeline.relations import COOCCURRENCE, FEW
 
 EPOCHS_UNKNOWN = 0.5
 """Share of ``train.epochs`` that is expected where early stopping may end training sooner and no

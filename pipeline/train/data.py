@@ -15,11 +15,10 @@ from pipeline.config import TrainConfig
 from pipeline.errors import ArtifactError, DataError
 from pipeline.models import MODELS
 from pipeline.models.base import Inputs, Relation
-from pipeline.relations import symmetric
+from pipeline.relations import relation_files, symmetric
 from pipeline.schema import TRAIN, VALIDATION
 from pipeline.train.active import Rest, edges_of, trains_on_active
 
-COOCCURRENCE = "cooccurrence"
 _BLOCK = 1 << 16
 _DRAW = 7
 """Seed of the users that are validated on: part of the method."""
@@ -110,13 +109,6 @@ def of_some_users(validation: sp.csr_matrix, train: sp.csr_matrix, count: int) -
     found.eliminate_zeros()
     found.sort_indices()
     return found
-
-
-def relation_files(graphs: Artifact) -> dict[str, str]:
-    """Return the file of each item-item relation: that of the nearest active items, if there is."""
-    names = {m: f"{m}_knn.npz" for m in graphs.modalities("_knn.npz")}
-    names |= {m: f"{m}_active.npz" for m in graphs.modalities("_active.npz")}
-    return names | {COOCCURRENCE: f"{COOCCURRENCE}.npz"}
 
 
 Content = tuple[dict[str, Floats], dict[str, Flags]]

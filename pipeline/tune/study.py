@@ -12,6 +12,7 @@ from pipeline.config import Config, TrainConfig
 from pipeline.errors import ConfigError, DataError
 from pipeline.flow import Step
 from pipeline.hashing import fingerprint
+from pipeline.relations import COOCCURRENCE
 from pipeline.schema import TRAIN, VALIDATION
 from pipeline.tune.defaults import default_space
 from pipeline.tune.findings import HEADER, Findings, chosen_yaml
@@ -21,7 +22,6 @@ from pipeline.tune.space import Space, load_space
 from pipeline.tune.trial import Bench
 
 BEST = "best.yaml"
-COOCCURRENCE = "cooccurrence"
 _NAME_DIGITS = 8
 
 
