@@ -231,22 +231,22 @@ def _must_exist(path: Path) -> None:
         raise DataError(f"raw input {path} does not exist; correct the data section of the config")
 
 
-def stage_named(name: str | None) -> str | None:
-    """Return the name of a stage as it is, or None.
+def _place_of(stage: str) -> int:
+    """Return which stage of all it is."""
+    if stage not in STAGES:
+        raise ConfigError(f"unknown stage {stage!r}{suggest(stage, [*STAGES])}; one of {[*STAGES]}")
+    return [*STAGES].index(stage)
+
+
+def between(steps: list[Step], first: str | None, last: str | None) -> list[Step]:
+    """Return the steps from stage ``first`` to ``last``, both included, and what they wait for.
 
     Raises:
         ConfigError: there is no such stage.
     """
-    if name is not None and name not in STAGES:
-        raise ConfigError(f"unknown stage {name!r}{suggest(name, [*STAGES])}; one of {[*STAGES]}")
-    return name
-
-
-def between(steps: list[Step], first: str | None, last: str | None) -> list[Step]:
-    """Return the steps from stage ``first`` to ``last``, both included, and what they wait for."""
     names = [*STAGES]
-    low = names.index(first) if first else 0
-    high = names.index(last) if last else len(names) - 1
+    low = 0 if first is None else _place_of(first)
+    high = len(names) - 1 if last is None else _place_of(last)
     chosen: dict[str, Step] = {}
     for step in reversed(steps):
         waited_for = any(step in each.needs.values() for each in chosen.values())

@@ -19,3 +19,5 @@ KOption = Annotated[int, typer.Option("-k", "--k", min=1, max=500, help="Length 
 BundleOption = Annotated[
     str | None, typer.Option("--bundle", help="Fingerprint; the promoted one if left out.")
 ]
+FirstOption = Annotated[str | None, typer.Option("--from", help="First stage.")]
+LastOption = Annotated[str | None, typer.Option("--to", help="Last stage.")]

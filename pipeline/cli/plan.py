@@ -7,7 +7,15 @@ import typer
 
 from pipeline import flow
 from pipeline.artifacts import Artifact, Store
-from pipeline.cli.options import DEFAULT_STORE, ConfigArgument, JsonOption, SetOption, StoreOption
+from pipeline.cli.options import (
+    DEFAULT_STORE,
+    ConfigArgument,
+    FirstOption,
+    JsonOption,
+    LastOption,
+    SetOption,
+    StoreOption,
+)
 from pipeline.cli.output import megabytes, print_json, print_table, remark, remark_table, say
 from pipeline.config import Config, load_config
 from pipeline.errors import PlotpointeError
@@ -26,8 +34,8 @@ def add_to(app: typer.Typer) -> None:
 def plan(
     config: ConfigArgument,
     overrides: SetOption = None,
-    first: Annotated[str | None, typer.Option("--from", help="First stage.")] = None,
-    last: Annotated[str | None, typer.Option("--to", help="Last stage.")] = None,
+    first: FirstOption = None,
+    last: LastOption = None,
     store: StoreOption = DEFAULT_STORE,
     force: Annotated[bool, typer.Option(help="Foretell what is complete, too.")] = False,
     as_json: JsonOption = False,
@@ -35,9 +43,7 @@ def plan(
     """Print what a run will take on this machine; the exit code is not 0 where it cannot fit."""
     place = Store(store)
     resolved = flow.prepare(load_config(config, overrides or ()), place)
-    steps = flow.between(
-        flow.plan(resolved, place), flow.stage_named(first), flow.stage_named(last)
-    )
+    steps = flow.between(flow.plan(resolved, place), first, last)
     told = forecast(steps, resolved, place, force=force)
     if as_json:
         print_json(told.as_json())

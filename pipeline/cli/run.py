@@ -11,7 +11,15 @@ import yaml
 from pipeline import execute, flow, measure, places
 from pipeline.artifacts import Artifact, Store
 from pipeline.cli import report
-from pipeline.cli.options import DEFAULT_STORE, ConfigArgument, JsonOption, SetOption, StoreOption
+from pipeline.cli.options import (
+    DEFAULT_STORE,
+    ConfigArgument,
+    FirstOption,
+    JsonOption,
+    LastOption,
+    SetOption,
+    StoreOption,
+)
 from pipeline.cli.output import megabytes, print_json, print_table, remark, say
 from pipeline.cli.plan import announce, compare
 from pipeline.config import Config, load_config
@@ -40,8 +48,8 @@ def add_to(app: typer.Typer) -> None:
 def run(
     config: ConfigArgument,
     overrides: SetOption = None,
-    first: Annotated[str | None, typer.Option("--from", help="First stage.")] = None,
-    last: Annotated[str | None, typer.Option("--to", help="Last stage.")] = None,
+    first: FirstOption = None,
+    last: LastOption = None,
     store: StoreOption = DEFAULT_STORE,
     force: Annotated[bool, typer.Option(help="Make again what exists.")] = False,
     dry_run: Annotated[bool, typer.Option(help="Say what would be made, make nothing.")] = False,
@@ -51,9 +59,7 @@ def run(
     """Make every artifact that is missing, then promote the bundle."""
     place = Store(store)
     resolved = flow.prepare(load_config(config, overrides or ()), place)
-    steps = flow.between(
-        flow.plan(resolved, place), flow.stage_named(first), flow.stage_named(last)
-    )
+    steps = flow.between(flow.plan(resolved, place), first, last)
     if dry_run:
         _print_plan(steps, place, as_json)
         return
