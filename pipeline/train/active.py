@@ -1,7 +1,7 @@
 """Train on the items that have interactions; attach all others afterwards (models/attach.py)."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,6 +14,7 @@ from pipeline.models import Edges, Outputs, Recommender, Relation
 from pipeline.models.attach import Attacher, NewItems
 from pipeline.models.gat import Gat
 from pipeline.relations import FEW
+from pipeline.train.places import best_scores, drawn, scale_for
 
 _BLOCK = 1 << 15
 _ATTACHING = ("gat", "auto")
@@ -48,6 +49,8 @@ class Rest:
     relations: Mapping[str, sp.csr_matrix]
     vectors: Mapping[str, Floats]
     present: Mapping[str, Flags]
+    wanted: float
+    """Share of validation's interactions that go to these items."""
 
     def blocks(self, device: torch.device) -> Iterator[tuple[Rows, NewItems]]:
         """Yield rows of the catalogue, and what is known of these items."""
@@ -70,7 +73,10 @@ class Rest:
 
 
 def with_rest(model: Recommender, outputs: Outputs, rest: Rest) -> Outputs:
-    """Return outputs for the whole catalogue from those of its active items."""
+    """Return outputs for the whole catalogue from those of its active items, lengths as they come.
+
+    Attached vectors are longer than they are worth: see ``calibrated``.
+    """
     assert isinstance(model, Gat)
     attach = Attacher(model)
     found = dict(outputs.vectors)
@@ -81,6 +87,26 @@ def with_rest(model: Recommender, outputs: Outputs, rest: Rest) -> Outputs:
         attached = attach(items)
         whole[0, rows], whole[1, rows] = attached.vectors, attached.fold_in
     return Outputs({**found, "item_vectors": whole[0], "fold_in": whole[1]})
+
+
+def calibrated(
+    outputs: Outputs, rest: Rest, train: sp.csr_matrix, share: float
+) -> tuple[Outputs, float]:
+    """Return outputs with attached vectors at the length that gives them a share of places.
+
+    Shapes:
+        train: CSR (U, H), the active items. returns: also the scale, at most 1.
+    """
+    users = drawn(np.flatnonzero(np.diff(train.indptr)))
+    asking = outputs.vectors["user_vectors"][users].numpy(force=True)
+    items = outputs.vectors["item_vectors"]
+    trained = best_scores(asking, items[rest.active].numpy(force=True), train[users])
+    nothing = sp.csr_matrix((len(users), len(rest.rows)), dtype=np.float32)
+    attached = best_scores(asking, items[rest.rows].numpy(force=True), nothing)
+    scale = scale_for(trained, attached, share)
+    scaled = items.clone()
+    scaled[rest.rows] *= scale
+    return replace(outputs, vectors={**outputs.vectors, "item_vectors": scaled}), scale
 
 
 def edges_of(matrix: sp.csr_matrix) -> Edges:

@@ -125,7 +125,9 @@ def _active(
     """Return the data of the active items; validation asks for these alone."""
     others = np.setdiff1d(np.arange(train.shape[1]), active)
     vectors, present = content
-    rest = Rest(active, others, {n: m[others][:, active] for n, m in relations.items()}, *content)
+    between = {n: m[others][:, active] for n, m in relations.items()}
+    wanted = validation[:, others].nnz / max(1, validation.nnz)
+    rest = Rest(active, others, between, *content, wanted)
     here = {n: v[active] for n, v in vectors.items()}, {n: p[active] for n, p in present.items()}
     train, validation = train[:, active], validation[:, active]
     among = {n: m[active][:, active] for n, m in relations.items()}

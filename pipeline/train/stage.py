@@ -14,7 +14,7 @@ from pipeline.errors import ConfigError
 from pipeline.interactions import evaluable
 from pipeline.job import Facts, Job
 from pipeline.models import MODELS, Options, Outputs, Recommender
-from pipeline.train.active import with_rest
+from pipeline.train.active import calibrated, with_rest
 from pipeline.train.auto import recipes_of
 from pipeline.train.checkpoint import Checkpoints, Progress, copied
 from pipeline.train.data import TrainingData, load
@@ -45,15 +45,12 @@ def run(job: Job[TrainConfig], watch: Told = lambda _: None) -> Facts:
         ]
         best = max(trained, key=lambda each: each.progress.best_value or 0.0)
         with measure.task("outputs"):
-            outputs = best.model.outputs()
-            if data.rest is not None:
-                outputs = with_rest(best.model, outputs, data.rest)
+            outputs, attached = _outputs(best.model, data, job.config)
         _write(job.into, best.model, outputs, best.progress)
     tried = {each.name: each.progress.best_value for each in trained}
-    active = {} if data.rest is None else {"active_items": len(data.rest.active)}
     several = {"tried": tried} if len(tried) > 1 else {}
     users = {"validation_users": len(evaluable(data.train, data.validation))}
-    return best.facts(job.config.select_metric) | users | active | several
+    return best.facts(job.config.select_metric) | users | attached | several
 
 
 @dataclass(frozen=True)
@@ -78,6 +75,20 @@ class Trained:
             "seconds_per_epoch": round(sum(seconds) / len(seconds), 3) if seconds else None,
             "learned": self.model.learned(),
         }
+
+
+def _outputs(model: Recommender, data: TrainingData, config: TrainConfig) -> tuple[Outputs, Facts]:
+    """Return what ranking needs of the whole catalogue, and how others were attached."""
+    outputs, rest = model.outputs(), data.rest
+    if rest is None:
+        return outputs, {}
+    outputs = with_rest(model, outputs, rest)
+    facts: Facts = {"active_items": len(rest.active), "attached_wanted": rest.wanted}
+    if config.attached_share is None:
+        return outputs, facts
+    share = rest.wanted if config.attached_share == "auto" else config.attached_share
+    outputs, scale = calibrated(outputs, rest, data.train, share)
+    return outputs, facts | {"attached_scale": scale}
 
 
 def _trained(

@@ -15,7 +15,7 @@ from pipeline.errors import ConfigError
 from pipeline.models import MODELS
 from pipeline.models.attach import Attacher
 from pipeline.models.gat import USER_ITEM, Gat
-from pipeline.train.active import trains_on_active, with_rest
+from pipeline.train.active import calibrated, trains_on_active, with_rest
 from pipeline.train.data import load
 from pipeline.train.loop import Trainer
 from pipeline.train.stage import options_of
@@ -177,3 +177,29 @@ class TestWhatTheyGet:
         _, new = next(replace(rest, present=nothing, relations=empty).blocks(torch.device("cpu")))
         assert not Attacher(trained)(new).vectors.any()
         assert USER_ITEM not in new.relations
+
+
+class TestHowLoudTheyAre:
+    @pytest.fixture
+    def whole(self, data, trained):
+        return with_rest(trained, trained.outputs(), data[0].rest)
+
+    def test_lengths_change_and_nothing_else(self, data, whole):
+        rest = data[0].rest
+        found, scale = calibrated(whole, rest, data[0].train, 0.0)
+        assert 0 < scale < 1
+        before, after = whole.vectors["item_vectors"], found.vectors["item_vectors"]
+        assert torch.equal(after[rest.active], before[rest.active])
+        torch.testing.assert_close(after[rest.rows], scale * before[rest.rows])
+        for name in ("user_vectors", "fold_in"):
+            assert torch.equal(found.vectors[name], whole.vectors[name])
+
+    def test_a_larger_share_is_a_greater_length(self, data, whole):
+        scales = [calibrated(whole, data[0].rest, data[0].train, s)[1] for s in (0, 0.05, 0.2, 1)]
+        assert scales == sorted(scales) and scales[0] < scales[-1] == 1
+
+    def test_what_is_due_is_what_validation_gave(self, data):
+        active, everything = data
+        rest, validation = active.rest, everything.validation
+        due = np.isin(validation.indices, rest.rows).mean()
+        assert rest.wanted == pytest.approx(due)
