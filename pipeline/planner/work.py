@@ -17,6 +17,7 @@ from pipeline.config import (
     RankConfig,
 )
 from pipeline.planner.scene import Modality, Scene
+from pipeline.scoring import LARGE
 
 Rate = Literal["gemm", "copy", "gather", "python", "parse"]
 
@@ -275,7 +276,7 @@ def work_of_evaluate(config: EvaluateConfig, scene: Scene) -> Work:
     entrants = len(scene.models) + (1 if scene.ranker else 0)
     shown = entrants + len(config.rerank)
     values = _METRICS * len(config.ks)
-    block = block_users(counts.items, max(splits))
+    block = 0 if counts.items > LARGE else block_users(counts.items, max(splits))
     ranked = asking(scene.ranker, scene, round(users)) if scene.ranker else Work()
     own = counts.train / max(1, counts.users)
     kept = sum(min(m.neighbors, counts.hot) for m in sparse)
@@ -283,7 +284,7 @@ def work_of_evaluate(config: EvaluateConfig, scene: Scene) -> Work:
         time={
             **ranked.time,
             "scores": Amount("gemm", 2.0 * users * counts.items * sum(m.width for m in models)),
-            "lists": Amount("copy", 4.0 * users * counts.items * entrants),
+            **_lists(counts.items, users, entrants, len(models)),
             "weights": Amount("gather", 12.0 * users * own * kept),
             "values": Amount("python", users * shown * len(config.ks)),
             "resamples": Amount("gemm", 2.0 * config.resamples * users * shown * values),
@@ -303,6 +304,13 @@ def work_of_evaluate(config: EvaluateConfig, scene: Scene) -> Work:
         disk=3.0 * users * shown * values,
         mode=f"{entrants} models, {round(users):,} users",
     )
+
+
+def _lists(items: int, users: float, entrants: int, by_vectors: int) -> dict[str, Amount]:
+    """Return what making lists takes beside the scores: of every score, or in tiles of them."""
+    if items > LARGE:
+        return {"tiles": Amount("copy", 4.0 * users * items * by_vectors)}
+    return {"lists": Amount("copy", 4.0 * users * items * entrants)}
 
 
 def index_method(config: IndexConfig, items: int) -> str:

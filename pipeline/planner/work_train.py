@@ -19,6 +19,8 @@ LARGE = 500_000
 _CONSIDERED = 2
 _PAIRS, _AT_ONCE = float(1 << 28), float(1 << 22)
 _BLOCK = 512.0
+_ITEMS_AT_ONCE = 4096.0
+"""Items whose shared users are counted together, as in pipeline/models/item_knn.py."""
 _INPUT_WIDTHS = 2
 """Widest a modality enters fusion, in widths of the model, as in pipeline/models/fusion.py."""
 _DIRECTIONS = 4.0
@@ -181,19 +183,12 @@ def _popularity(config: TrainConfig, scene: Scene) -> Work:
 
 def _item_knn(config: TrainConfig, scene: Scene) -> Work:
     counts = scene.counts
-    columns = float(min(counts.hot, _BLOCK))
-    products = 2.0 * counts.train * counts.hot
+    blocks = max(1.0, counts.items / _ITEMS_AT_ONCE)
     return Work(
-        time={
-            "products": Amount("gather", 4.0 * products),
-            "best": Amount("copy", 4.0 * counts.hot * counts.items),
-        },
-        memory={
-            "block": 4.0 * columns * (2 * counts.items + counts.users),
-            "weights": _kept_bytes(config, scene),
-        },
+        time={"pairs": Amount("gather", 64.0 * counts.pairs)},
+        memory={"block": 64.0 * counts.pairs / blocks, "weights": _kept_bytes(config, scene)},
         disk=8.0 * config.neighbors * counts.hot,
-        mode="co-occurrence of every pair",
+        mode="shared users of every pair that has any",
     )
 
 
