@@ -34,7 +34,8 @@ def benchmarks(folder: Path) -> dict[str, Benchmark]:
     kept = str(folder)
     return {
         "etl": Benchmark(("--scales", "0.015625"), ("--scales", "0.015625,0.0625,0.25")),
-        "embed_throughput": Benchmark(("--texts", "300", "--pictures", "160"), ()),
+        "embed_throughput": Benchmark(("--texts", "300"), ()),
+        "embed_pictures": Benchmark(("--pictures", "64"), ()),
         "knn": Benchmark(
             ("--items", "31137"), ("--items", "498196", "--ways", "approximate,flat,exact")
         ),

@@ -1,6 +1,6 @@
-"""Encoding rates: our batches and workers beside the usual ways, as ratios within one run.
+"""Text encoding: our batches and workers beside sentence-transformers, as ratios within one run.
 
-python -m benchmarks.embed_throughput [--texts 600] [--pictures 320] [--threads 2]
+python -m benchmarks.embed_throughput [--texts 600] [--threads 2] [--items TABLES/items.parquet]
 """
 
 import argparse
@@ -8,22 +8,27 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from threading import Event
 from typing import Any
 
 import numpy as np
-from PIL import Image
+import pyarrow.parquet as pq
 
 from pipeline.arrays import Floats, Rows
-from pipeline.config import ImageConfig, TextConfig
-from pipeline.embed.batching import by_count, by_length
-from pipeline.embed.encoders import IMAGE_ENCODERS, TEXT_ENCODERS, Placement, TextEncoder
+from pipeline.config import TextConfig
+from pipeline.embed.batching import by_length
+from pipeline.embed.content import unit_rows
+from pipeline.embed.encoders import TEXT_ENCODERS, Placement, Precision, TextEncoder
 from pipeline.embed.encoders.text import MINILM_PACKAGE, package_folder
-from pipeline.embed.modality import PICTURES_AT_ONCE, TOKENS_AT_ONCE
+from pipeline.embed.modality import TOKENS_AT_ONCE
+from pipeline.embed.text import texts_of
 from pipeline.embed.torchvision_guard import guard
 from pipeline.embed.workers import workers
+from pipeline.nearest import top_k_exact
 
 Record = dict[str, Any]
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 WORDS = "a the film lamp red chair story of man woman house war love night city long short".split()
 
 
@@ -32,14 +37,6 @@ def texts(count: int, seed: int = 0) -> list[str]:
     rng = np.random.default_rng(seed)
     lengths = np.minimum(110, 5 + rng.exponential(40, count)).astype(int)
     return [" ".join(rng.choice(WORDS, length)) for length in lengths]
-
-
-def pictures(count: int, seed: int = 0) -> list[Image.Image]:
-    """Return pictures of a poster's size."""
-    rng = np.random.default_rng(seed)
-    return [
-        Image.fromarray(rng.integers(0, 256, (240, 160, 3)).astype(np.uint8)) for _ in range(count)
-    ]
 
 
 def run_batches(
@@ -72,11 +69,10 @@ def text_records(count: int, threads: int) -> Iterator[Record]:
     corpus = texts(count)
     torch.set_num_threads(threads)
     yield _peer(corpus)
-    for precision in ("float32", "bfloat16"):
-        recipe = TEXT_ENCODERS["minilm"](TextConfig())
-        encoder = recipe.load(Placement("cpu", precision))  # type: ignore[arg-type]
+    for precision in PRECISIONS:
+        encoder = TEXT_ENCODERS["minilm"](TextConfig()).load(Placement("cpu", precision))
         for name, crew, team in (("one batch on all threads", 1, threads), ("workers", threads, 1)):
-            run = partial(run_texts, encoder, corpus, crew, team)
+            run = partial(encoded, encoder, corpus, crew, team)
             way = f"{name}, {precision}"
             yield {
                 "way": way,
@@ -103,47 +99,56 @@ def tokens_of(encoder: TextEncoder, corpus: list[str]) -> int:
     return sum(len(own) for own in encoder.tokenize(corpus))
 
 
-def run_texts(encoder: TextEncoder, corpus: list[str], crew: int, team: int) -> None:
-    """Tokenise and encode, as the stage does."""
+def encoded(encoder: TextEncoder, corpus: list[str], crew: int, team: int) -> Floats:
+    """Return the vectors of texts, tokenised and encoded as in the stage."""
     tokens = encoder.tokenize(corpus)
     batches = by_length(np.array([len(own) for own in tokens]), TOKENS_AT_ONCE)
-    run_batches(lambda batch: encoder.encode([tokens[at] for at in batch]), batches, crew, team)
+    vectors = np.zeros((len(corpus), encoder.width), dtype=np.float32)
+
+    def work(batch: Rows) -> Floats:
+        """Encode and keep one batch."""
+        vectors[batch] = encoder.encode([tokens[at] for at in batch])
+        return vectors[batch]
+
+    run_batches(work, batches, crew, team)
+    return vectors
 
 
-def picture_records(count: int, threads: int) -> Iterator[Record]:
-    """Yield picture rates, preparation included."""
-    shown = pictures(count)
-    batches = by_count(count, PICTURES_AT_ONCE)
-    for precision in ("float32", "bfloat16"):
-        recipe = IMAGE_ENCODERS["efficientnet-lite0"](ImageConfig())
-        encoder = recipe.load(Placement("cpu", precision))  # type: ignore[arg-type]
+def agreement(items: Path, count: int, threads: int, k: int = 20) -> Record:
+    """Return how many of the k nearest of real texts are the same in both precisions.
 
-        def work(batch: Rows, encoder: Any = encoder) -> Floats:  # noqa: ANN401
-            vectors: Floats = encoder.encode([encoder.prepare(shown[at]) for at in batch])
-            return vectors
-
-        for name, crew, team in (("one batch on all threads", 1, threads), ("workers", threads, 1)):
-            run = partial(run_batches, work, batches, crew, team)
-            yield {"way": f"{name}, {precision}", "pictures_per_second": rate(run, count)}
+    ``items`` is the items table of a store; texts are as the stage composes them.
+    """
+    table = pq.read_table(items).slice(0, count)
+    corpus = [text for text in texts_of(table, TextConfig().fields) if text]
+    near = []
+    for precision in PRECISIONS:
+        encoder = TEXT_ENCODERS["minilm"](TextConfig(max_tokens=64)).load(
+            Placement("cpu", precision)
+        )
+        vectors = unit_rows(encoded(encoder, corpus, threads, 1))[0]
+        near.append(top_k_exact(vectors, vectors, k + 1)[0])
+    shared = [len(set(a) & set(b) - {at}) for at, (a, b) in enumerate(zip(*near, strict=True))]
+    way = f"overlap@{k} of bfloat16 with float32"
+    return {"way": way, "texts": len(corpus), "overlap": round(float(np.mean(shared)) / k, 4)}
 
 
 def main() -> None:
     """Print one JSON record a line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--texts", type=int, default=600)
-    parser.add_argument("--pictures", type=int, default=320)
     parser.add_argument("--threads", type=int, default=2)
-    args = parser.parse_args()
-    for records in (
-        text_records(args.texts, args.threads),
-        picture_records(args.pictures, args.threads),
-    ):
-        first: float | None = None
-        for record in records:
-            own = next((v for k, v in record.items() if k.endswith("per_second")), None)
-            first = first or own
-            ratio = {"ratio_to_first": round(own / first, 2)} if own and first else {}
-            print(json.dumps(record | ratio), flush=True)
+    parser.add_argument("--items", type=Path, help="items.parquet: compare neighbours too")
+    parser.add_argument("--compared", type=int, default=5000)
+    given = parser.parse_args()
+    first = 0.0
+    for record in text_records(given.texts, given.threads):
+        own = record.get("texts_per_second")
+        first = first or own or 0.0
+        ratio = {"ratio_to_first": round(own / first, 2)} if own else {}
+        print(json.dumps(record | ratio), flush=True)
+    if given.items:
+        print(json.dumps(agreement(given.items, given.compared, given.threads)), flush=True)
 
 
 if __name__ == "__main__":
