@@ -51,6 +51,7 @@ def benchmarks(folder: Path) -> dict[str, Benchmark]:
             ("--folder", f"{kept}/growth", "--scales", "0.015625", "--set", "train.epochs=3"),
             ("--folder", f"{kept}/growth"),
         ),
+        "factorization": Benchmark((f"{kept}/growth/store",), (f"{kept}/growth/store",)),
     }
 
 

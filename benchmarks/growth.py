@@ -1,7 +1,7 @@
 """The whole pipeline on the reference load at several sizes: what each stage takes, how it grows.
 
 python -m benchmarks.growth --folder DIR [--scales 0.0625,0.25,1] [--to index]
-    [--set train.epochs=3]
+    [--set train.epochs=3] [--plot growth.png]
 
 Makes the load where it is missing, runs ``configs/amazon-electronics.yaml`` by the command line as
 a user would, and reads the cost of every artifact: stages that are complete are not made again, and
@@ -101,6 +101,29 @@ def exponents(records: list[Record]) -> list[Record]:
     return found
 
 
+def plot(records: list[Record], path: Path) -> None:
+    """Draw processor time and memory of every stage over the size of the load, both logarithmic."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, sides = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
+    wanted = (("cpu_seconds", "processor seconds", 1.0), ("peak_bytes", "peak memory, GB", 1e9))
+    for axes, (key, label, unit) in zip(sides, wanted, strict=True):
+        for stage in dict.fromkeys(record["stage"] for record in records):
+            own = sorted((r for r in records if r["stage"] == stage), key=lambda r: r["scale"])
+            sizes, amounts = [r["scale"] for r in own], [r[key] / unit for r in own]
+            axes.plot(sizes, amounts, marker="o", label=stage)
+        scales = sorted({record["scale"] for record in records})
+        start = min(r[key] / unit for r in records if r["scale"] == scales[0])
+        axes.plot(scales, [start * x / scales[0] for x in scales], "k:", label="in proportion")
+        axes.set(xscale="log", yscale="log", xlabel="share of the reference load", ylabel=label)
+        axes.grid(visible=True, alpha=0.3)
+    sides[1].legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
+    figure.savefig(path, dpi=110)
+
+
 def main() -> None:
     """Print one record as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -108,10 +131,13 @@ def main() -> None:
     parser.add_argument("--scales", default="0.0625,0.25,1")
     parser.add_argument("--to", default="index")
     parser.add_argument("--set", action="append", default=[], dest="changes")
+    parser.add_argument("--plot", type=Path)
     given = parser.parse_args()
     records = []
     for scale in map(float, given.scales.split(",")):
         records += stages(given.folder, scale, given.to, given.changes)
+    if given.plot:
+        plot(records, given.plot)
     print(json.dumps({"theme": "growth", "stages": records, "exponents": exponents(records)}))
 
 
