@@ -137,9 +137,10 @@ class TrainConfig(Section):
     items: Literal["auto", "all", "active"] = "auto"
     """Train on all items, or on those with interactions and attach the others by content and edges
     afterwards (gat); auto does that where at most half of the items have any."""
-    attached_share: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] | None = "auto"
-    """Share of the places in lists that attached items may take, by the length of their vectors;
-    auto takes the share of validation's interactions that go to them, null any length."""
+    new_item_share: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] | None = "auto"
+    """Share of the places in lists that items without interactions take, by the length of their
+    vectors; null leaves these as they come. ``auto`` is for attached items alone, and takes the
+    share of validation's interactions that go to them."""
     draw: Literal["interactions", "users"] = "interactions"
     """An epoch visits each interaction once, or draws users uniformly and an item of each."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)

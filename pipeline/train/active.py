@@ -90,22 +90,22 @@ def with_rest(model: Recommender, outputs: Outputs, rest: Rest) -> Outputs:
 
 
 def calibrated(
-    outputs: Outputs, rest: Rest, train: sp.csr_matrix, share: float
+    outputs: Outputs, active: Rows, train: sp.csr_matrix, share: float
 ) -> tuple[Outputs, float]:
-    """Return outputs with attached vectors at the length that gives them a share of places.
+    """Return outputs whose items without interactions have the length that gives them a share.
 
     Shapes:
-        train: CSR (U, H), the active items. returns: also the scale, at most 1.
+        active: (H,) rows of the items with interactions. train: CSR (U, H). returns: also the
+        factor that those vectors were multiplied by.
     """
-    users = drawn(np.flatnonzero(np.diff(train.indptr)))
+    items, users = outputs.vectors["item_vectors"], drawn(np.flatnonzero(np.diff(train.indptr)))
+    new = np.setdiff1d(np.arange(len(items)), active)
     asking = outputs.vectors["user_vectors"][users].numpy(force=True)
-    items = outputs.vectors["item_vectors"]
-    trained = best_scores(asking, items[rest.active].numpy(force=True), train[users])
-    nothing = sp.csr_matrix((len(users), len(rest.rows)), dtype=np.float32)
-    attached = best_scores(asking, items[rest.rows].numpy(force=True), nothing)
-    scale = scale_for(trained, attached, share)
+    known = best_scores(asking, items[active].numpy(force=True), train[users])
+    nothing = sp.csr_matrix((len(users), len(new)), dtype=np.float32)
+    scale = scale_for(known, best_scores(asking, items[new].numpy(force=True), nothing), share)
     scaled = items.clone()
-    scaled[rest.rows] *= scale
+    scaled[new] *= scale
     return replace(outputs, vectors={**outputs.vectors, "item_vectors": scaled}), scale
 
 

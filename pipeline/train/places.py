@@ -1,10 +1,11 @@
-"""How loudly attached items speak: their vectors' length, from the share of places they are due.
+"""How loudly new items speak: their vectors' length, from the share of places they are due.
 
-An attached vector is what content and neighbours tell. Each is a little off, there are many, and
-the best of many guesses look better than they are: at their own length they push out of every list
-what people are known to take. So the direction is kept, and one length is chosen for all of them at
-which the share of places that they take in lists is the share of interactions that they are due, as
-Steck (RecSys 2018) calibrates lists by category. Lists of attached items alone keep their order.
+The vector of an item without interactions is what content and neighbours tell. Where there are many
+such items, the best of many guesses look better than they are and push out of every list what
+people are known to take; where there are few, they may be too quiet. So the direction is kept, and
+one factor is chosen for all of them at which the share of places that they take in lists is the
+share of interactions that they are due, as Steck (RecSys 2018) calibrates lists by category. Lists
+of new items alone keep their order.
 """
 
 import numpy as np
@@ -18,6 +19,8 @@ PLACES = 20
 USERS = 2_000
 """Users whose lists are made, at most."""
 
+LOUDEST = 4.0
+"""The largest factor."""
 LEAST = 0.001
 """Of the places, always: no log proves that nobody will take what is new."""
 
@@ -45,21 +48,22 @@ def best_scores(users: Floats, items: Floats, masked: sp.csr_matrix) -> Floats:
     return whole
 
 
-def scale_for(trained: Floats, attached: Floats, share: float) -> float:
-    """Return the largest scale, at most 1, that gives attached items at most this share of places.
+def scale_for(trained: Floats, new: Floats, share: float) -> float:
+    """Return the largest factor up to ``LOUDEST`` at which new items take at most this share.
 
-    A user's j-th attached item takes the place of the j-th trained item from the end of the list as
-    soon as its score, scaled, is above that one's. Places of trained items that score below nothing
-    are free to anybody, and are not counted.
+    A user's j-th new item takes the place of the j-th trained item from the end of the list as soon
+    as its score, scaled, is above that one's. Places of trained items that score below nothing are
+    free to anybody, and are not counted.
 
     Shapes:
-        trained, attached: (B, ``PLACES``), the best scores of each kind, falling.
+        trained, new: (B, ``PLACES``), the best scores of each kind, falling.
     """
     last = trained[:, ::-1]
-    counted = last > 0
-    ratio = np.divide(last, attached, out=np.full_like(last, np.inf), where=attached > 0)
-    taken_above = ratio[counted]
-    allowed = int(max(share, LEAST) * taken_above.size)
-    if allowed >= taken_above.size:
+    ratio = np.divide(last, new, out=np.full_like(last, np.inf), where=new > 0)
+    taken_above = ratio[last > 0]
+    if not len(taken_above):
         return 1.0
-    return float(min(1.0, np.partition(taken_above, allowed)[allowed]))
+    allowed = int(max(share, LEAST) * len(taken_above))
+    if allowed == len(taken_above):
+        return LOUDEST
+    return float(min(LOUDEST, np.partition(taken_above, allowed)[allowed]))

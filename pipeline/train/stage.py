@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 
@@ -78,17 +79,20 @@ class Trained:
 
 
 def _outputs(model: Recommender, data: TrainingData, config: TrainConfig) -> tuple[Outputs, Facts]:
-    """Return what ranking needs of the whole catalogue, and how others were attached."""
-    outputs, rest = model.outputs(), data.rest
-    if rest is None:
-        return outputs, {}
-    outputs = with_rest(model, outputs, rest)
-    facts: Facts = {"active_items": len(rest.active), "attached_wanted": rest.wanted}
-    if config.attached_share is None:
+    """Return what ranking needs of the whole catalogue, and what was done for its new items."""
+    outputs, rest, share = model.outputs(), data.rest, config.new_item_share
+    facts: Facts = {}
+    if rest is not None:
+        outputs = with_rest(model, outputs, rest)
+        facts = {"active_items": len(rest.active), "new_items_wanted": rest.wanted}
+        share = rest.wanted if share == "auto" else share
+    if share in (None, "auto") or not outputs.vectors:
         return outputs, facts
-    share = rest.wanted if config.attached_share == "auto" else config.attached_share
-    outputs, scale = calibrated(outputs, rest, data.train, share)
-    return outputs, facts | {"attached_scale": scale}
+    hot = model.inputs.hot.numpy(force=True)
+    active = np.flatnonzero(hot) if rest is None else rest.active
+    train = data.train[:, np.flatnonzero(hot)]
+    outputs, scale = calibrated(outputs, active, train, float(share))
+    return outputs, facts | {"new_items_scale": scale}
 
 
 def _trained(

@@ -1,4 +1,4 @@
-"""The share of places that attached items take, beside lists made and counted one by one."""
+"""The share of places that new items take, beside lists made and counted one by one."""
 
 import numpy as np
 import scipy.sparse as sp
@@ -11,10 +11,10 @@ from pipeline.train.places import PLACES, best_scores, scale_for
 relaxed = settings(max_examples=60, deadline=None)
 
 
-def share_naive(trained, attached, scale):
-    """Return the share of places of attached items: every list merged, every place looked at."""
+def share_naive(trained, new, scale):
+    """Return the share of places of new items: every list merged, every place looked at."""
     taken = 0
-    for ours, theirs in zip(trained.tolist(), attached.tolist(), strict=True):
+    for ours, theirs in zip(trained.tolist(), new.tolist(), strict=True):
         entries = [(score, 0) for score in ours] + [(scale * score, 1) for score in theirs]
         # On equal scores the trained item keeps its place.
         best = sorted(entries, key=lambda entry: (-entry[0], entry[1]))[:PLACES]
@@ -30,13 +30,13 @@ def falling(rng, users):
 @given(st.integers(0, 1 << 20), st.integers(1, 8), st.floats(0, 1), st.floats(0.2, 3))
 def test_the_scale_is_the_largest_that_keeps_the_share(seed, users, share, louder):
     rng = np.random.default_rng(seed)
-    trained, attached = falling(rng, users), louder * falling(rng, users)
-    scale = scale_for(trained, attached, share)
-    assert 0 <= scale <= 1
+    trained, new = falling(rng, users), louder * falling(rng, users)
+    scale = scale_for(trained, new, share)
+    assert 0 <= scale <= places.LOUDEST
     share = max(share, places.LEAST)
-    assert share_naive(trained, attached, scale * (1 - 1e-9)) <= share
-    if scale < 1:
-        assert share_naive(trained, attached, scale * (1 + 1e-9)) > share
+    assert share_naive(trained, new, scale * (1 - 1e-9)) <= share
+    if scale < places.LOUDEST:
+        assert share_naive(trained, new, scale * (1 + 1e-9)) > share
 
 
 @relaxed
@@ -59,9 +59,9 @@ def test_places_that_nobody_wants_are_free():
 
 
 def test_a_thousandth_is_always_given():
-    trained, attached = np.full((100, PLACES), 1.0), np.full((100, PLACES), 1.25)
-    attached[0, 0] = 1e6
-    assert scale_for(trained, attached, 0.0) == 0.8
+    trained, new = np.full((100, PLACES), 1.0), np.full((100, PLACES), 1.25)
+    new[0, 0] = 1e6
+    assert scale_for(trained, new, 0.0) == 0.8
 
 
 def test_users_are_drawn_alike_and_sorted():

@@ -18,7 +18,8 @@ from pipeline.models.gat import USER_ITEM, Gat
 from pipeline.train.active import calibrated, trains_on_active, with_rest
 from pipeline.train.data import load
 from pipeline.train.loop import Trainer
-from pipeline.train.stage import options_of
+from pipeline.train.places import LOUDEST
+from pipeline.train.stage import _outputs, options_of
 from tests import worlds
 
 WORLD = worlds.planted()
@@ -186,7 +187,7 @@ class TestHowLoudTheyAre:
 
     def test_lengths_change_and_nothing_else(self, data, whole):
         rest = data[0].rest
-        found, scale = calibrated(whole, rest, data[0].train, 0.0)
+        found, scale = calibrated(whole, rest.active, data[0].train, 0.0)
         assert 0 < scale < 1
         before, after = whole.vectors["item_vectors"], found.vectors["item_vectors"]
         assert torch.equal(after[rest.active], before[rest.active])
@@ -195,11 +196,26 @@ class TestHowLoudTheyAre:
             assert torch.equal(found.vectors[name], whole.vectors[name])
 
     def test_a_larger_share_is_a_greater_length(self, data, whole):
-        scales = [calibrated(whole, data[0].rest, data[0].train, s)[1] for s in (0, 0.05, 0.2, 1)]
-        assert scales == sorted(scales) and scales[0] < scales[-1] == 1
+        active, train = data[0].rest.active, data[0].train
+        scales = [calibrated(whole, active, train, share)[1] for share in (0, 0.05, 0.2, 1)]
+        assert scales == sorted(scales) and scales[0] < 1 and scales[-1] == LOUDEST
 
     def test_what_is_due_is_what_validation_gave(self, data):
         active, everything = data
-        rest, validation = active.rest, everything.validation
-        due = np.isin(validation.indices, rest.rows).mean()
-        assert rest.wanted == pytest.approx(due)
+        due = np.isin(everything.validation.indices, active.rest.rows).mean()
+        assert active.rest.wanted == pytest.approx(due)
+
+    @pytest.mark.parametrize("share", [None, "auto", 0.2])
+    @pytest.mark.parametrize("which", [0, 1])
+    def test_auto_is_for_attached_items_and_a_number_for_all(self, data, which, share):
+        told = data[which]
+        config = CONFIG.model_copy(update={"new_item_share": share})
+        model = MODELS["gat"](told.inputs, options_of(config, [*told.inputs.relations]), 0)
+        found, facts = _outputs(model, told, config)
+        plain, _ = _outputs(model, told, config.model_copy(update={"new_item_share": None}))
+        assert ("new_items_scale" in facts) == (share == 0.2 or (share == "auto" and not which))
+        scale = facts.get("new_items_scale", 1.0)
+        rows = data[0].rest.rows
+        torch.testing.assert_close(
+            found.vectors["item_vectors"][rows], scale * plain.vectors["item_vectors"][rows]
+        )
