@@ -1,0 +1,1 @@
+"""What changes while the service runs, beside a bundle that never does."""
