@@ -84,7 +84,7 @@ STAGES = {
             "train",
             "model",
             "pipeline.train.stage",
-            2,
+            3,
             ("tables", "embeddings", "graphs"),
             seeded=True,
         ),

@@ -105,6 +105,14 @@ _SECOND_STAGE = {
     "other_*.npy": _optional("npy"),
 }
 
+_ATTACHING = {
+    "attach.json": _optional("json"),
+    "attach.safetensors": _optional("safetensors"),
+    "attach_layers.npy": _optional("npy"),
+    "attach_rows.npy": _optional("npy"),
+}
+"""What the vectors of items that arrive later are computed with; there for models that can."""
+
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
@@ -152,6 +160,7 @@ KINDS: Mapping[str, Kind] = {
                 "item_vectors.npy": _optional("npy"),
                 "fold_in.npy": _optional("npy"),
                 "item_item.npz": _optional("npz"),
+                **_ATTACHING,
                 "curve.jsonl": FileSpec("jsonl"),
             },
         ),
@@ -188,6 +197,10 @@ KINDS: Mapping[str, Kind] = {
                 "*_knn.npz": _optional("npz"),
                 "audit.json": JSON,
                 **{name: replace(spec, required=False) for name, spec in _SECOND_STAGE.items()},
+                **_ATTACHING,
+                "live.json": _optional("json"),
+                "content_*_present.npy": _optional("npy"),
+                "content_*.npy": _optional("npy"),
             },
         ),
     )

@@ -10,11 +10,12 @@ an item that arrives tomorrow.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from pipeline.models.attention import direction
+from pipeline.models.attention import EdgeGates, direction
 from pipeline.models.base import Relation
 from pipeline.models.gat import USER_ITEM, Gat
 from pipeline.models.linear import fold_in, mean_of, symmetric_weights
@@ -79,6 +80,34 @@ class Attacher:
             own.append(arrived / options.scale)
         added = fold_in(own, degrees + self.median, options.shift, options.scale)
         return Attached(mean_of(own), model.relation_scale().get(USER_ITEM, 1.0) * added)
+
+    @torch.no_grad()
+    def kit(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Return the settings and tensors that attaching takes: pipeline/newcomers is the twin."""
+        model, options = self.model, self.model.options
+        shares = {name: float(share) for name, share in model.relation_scale().items()}
+        settings = {
+            "fusion": options.fusion,
+            "modalities": model.fusion.names,
+            "experts": options.experts,
+            "experts_used": min(options.experts_used or options.experts, options.experts),
+            "width": options.width,
+            "shift": options.shift,
+            "scale": options.scale,
+            "median": float(self.median),
+            "user_share": shares.get(USER_ITEM, 1.0),
+            "relations": {
+                name: {"weight": options.relation_weights[name], "share": shares[name]}
+                for name in model.relations
+            },
+        }
+        state = model.state_dict()
+        tensors = {n: t for n, t in state.items() if n.startswith(("fusion.", "gates."))}
+        for name, gates in model.gates.items():
+            assert isinstance(gates, EdgeGates)
+            tensors[f"gates.{name}.strength"] = gates.bounded_strength()
+        tensors |= {"degrees": model.joint_degrees, "layers": torch.stack(self.layers)[:-1]}
+        return settings, {name: t.detach().cpu() for name, t in tensors.items()}
 
     def _degrees(self, new: NewItems) -> Tensor:
         """Return the joint degree of each new item, (M,)."""

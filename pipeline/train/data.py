@@ -1,7 +1,7 @@
 """From artifacts to what models and sampling take."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,7 +15,7 @@ from pipeline.config import TrainConfig
 from pipeline.errors import ArtifactError, DataError
 from pipeline.models import MODELS
 from pipeline.models.base import Inputs, Relation
-from pipeline.relations import relation_files, symmetric
+from pipeline.relations import divided, mean_weight, relation_files, symmetric, undirected
 from pipeline.schema import TRAIN, VALIDATION
 from pipeline.train.active import Rest, edges_of, trains_on_active
 
@@ -56,6 +56,8 @@ class TrainingData:
     """What to learn from beside the interactions."""
     rest: Rest | None = None
     """The items that are left out here and attached to the trained model; None for none."""
+    divisors: Mapping[str, float] = field(default_factory=dict)
+    """The mean weight of each relation's edges, by which all of them were divided."""
 
 
 def load(artifacts: Mapping[str, Artifact], config: TrainConfig) -> TrainingData:
@@ -81,8 +83,10 @@ def load(artifacts: Mapping[str, Artifact], config: TrainConfig) -> TrainingData
     relations = {m: _relation(graphs, name, train) for m, name in relation_files(graphs).items()}
     if trains_on_active(config, hot):
         return _active(train, validation, relations, content, np.flatnonzero(hot))
+    divisors = {name: mean_weight(matrix) for name, matrix in relations.items()}
+    relations = {name: divided(matrix, divisors[name]) for name, matrix in relations.items()}
     inputs = Inputs(edges_of(train), _tensors(relations), *_whole(content))
-    return TrainingData(inputs, train, validation)
+    return TrainingData(inputs, train, validation, divisors=divisors)
 
 
 def uses_content(config: TrainConfig) -> bool:
@@ -122,17 +126,23 @@ def _active(
     content: Content,
     active: Rows,
 ) -> TrainingData:
-    """Return the data of the active items; validation asks for these alone."""
+    """Return the data of the active items; validation asks for these alone.
+
+    Weights are divided by the mean of the edges among active items, so that training is the same
+    whatever else the catalogue holds, and one more item changes no other.
+    """
     others = np.setdiff1d(np.arange(train.shape[1]), active)
     vectors, present = content
-    between = {n: m[others][:, active] for n, m in relations.items()}
+    among = {n: m[active][:, active] for n, m in relations.items()}
+    divisors = {n: mean_weight(m) for n, m in among.items()}
+    between = {n: divided(m[others][:, active], divisors[n]) for n, m in relations.items()}
+    among = {n: divided(m, divisors[n]) for n, m in among.items()}
     wanted = validation[:, others].nnz / max(1, validation.nnz)
     rest = Rest(active, others, between, *content, wanted)
     here = {n: v[active] for n, v in vectors.items()}, {n: p[active] for n, p in present.items()}
     train, validation = train[:, active], validation[:, active]
-    among = {n: m[active][:, active] for n, m in relations.items()}
     inputs = Inputs(edges_of(train), _tensors(among), *_whole(here))
-    return TrainingData(inputs, train, validation, rest=rest)
+    return TrainingData(inputs, train, validation, rest=rest, divisors=divisors)
 
 
 def _whole(content: Content) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
@@ -170,7 +180,7 @@ def _not_finite(rows: Floats, present: Flags) -> int:
 def _relation(graphs: Artifact, name: str, train: sp.csr_matrix) -> sp.csr_matrix:
     matrix = graphs.matrix(name)
     _check(name, matrix.shape[0], train.shape[1])
-    return symmetric(matrix)
+    return undirected(matrix)
 
 
 def _check(what: str, found: int, wanted: int) -> None:

@@ -15,6 +15,9 @@ from pipeline.errors import ConfigError
 from pipeline.interactions import evaluable
 from pipeline.job import Facts, Job
 from pipeline.models import MODELS, Options, Outputs, Recommender
+from pipeline.models.attach import Attacher
+from pipeline.models.gat import Gat
+from pipeline.newcomers import write_kit
 from pipeline.train.active import calibrated, with_rest
 from pipeline.train.auto import recipes_of
 from pipeline.train.checkpoint import Checkpoints, Progress, copied
@@ -48,6 +51,7 @@ def run(job: Job[TrainConfig], watch: Told = lambda _: None) -> Facts:
         with measure.task("outputs"):
             outputs, attached = _outputs(best.model, data, job.config)
         _write(job.into, best.model, outputs, best.progress)
+        _write_attaching(job.into, best.model, data, attached.get("new_items_scale", 1.0))
     tried = {each.name: each.progress.best_value for each in trained}
     several = {"tried": tried} if len(tried) > 1 else {}
     users = {"validation_users": len(evaluable(data.train, data.validation))}
@@ -177,6 +181,23 @@ def _train(job: Job[TrainConfig], model: Recommender, data: TrainingData, watch:
             watch(progress)
 
         return fit(trainer, Checkpoints(job.scratch), told)
+
+
+def _write_attaching(
+    into: Path, model: Recommender, data: TrainingData, loudness: float
+) -> None:
+    """Write what the vectors of items that arrive later are computed with, where a model can.
+
+    ``loudness`` is what those of the items without interactions were multiplied by.
+    """
+    if not isinstance(model, Gat):
+        return
+    settings, tensors = Attacher(model).kit()
+    settings["loudness"] = loudness
+    for name, relation in settings["relations"].items():
+        relation["divisor"] = data.divisors[name]
+    rows = np.arange(data.inputs.items) if data.rest is None else data.rest.active
+    write_kit(into, settings, {name: each.numpy() for name, each in tensors.items()}, rows)
 
 
 def _write(into: Path, model: Recommender, outputs: Outputs, progress: Progress) -> None:
