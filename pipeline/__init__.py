@@ -10,8 +10,8 @@ The map:
                    that follow training in config_results.py
 
     schema.py ids.py arrays.py errors.py files.py hashing.py artifacts.py registry.py sections.py
-    nearest.py scoring.py interactions.py likeness.py rerank.py relations.py ranking/ places.py
-    promotion.py promises/
+    nearest.py scoring.py interactions.py likeness.py rerank.py relations.py ranking/ newcomers/
+    places.py promotion.py promises/
                    the floor: imported by every stage and the service
 
     etl/ embed/ graph/ train/ rank/ evaluate/ index/   the stages: none imports another

@@ -1,4 +1,4 @@
-"""Names for the array types that cross module borders."""
+"""Names for the array types that cross module borders, and rows made equally long."""
 
 import numpy as np
 import numpy.typing as npt
@@ -14,3 +14,20 @@ Flags = npt.NDArray[np.bool_]
 
 Keys = npt.NDArray[np.str_]
 """The catalogue's own ids."""
+
+
+def unit_rows(block: Floats) -> tuple[Floats, Flags, Flags]:
+    """Return unit rows (zero where impossible), which were not finite, and which were zero.
+
+    Shapes:
+        block: (B, D). returns: (B, D), (B,), (B,).
+    """
+    wide = np.asarray(block, dtype=np.float64)
+    not_finite = np.logical_not(np.isfinite(wide).all(axis=1))
+    wide = np.where(not_finite[:, None], 0.0, wide)
+    # Dividing by the largest entry first keeps squares within range.
+    largest = np.abs(wide).max(axis=1, initial=0.0, keepdims=True)
+    zero = (largest[:, 0] == 0) & ~not_finite
+    scaled = wide / np.where(largest > 0, largest, 1.0)
+    norms = np.linalg.norm(scaled, axis=1, keepdims=True)
+    return scaled / np.where(norms > 0, norms, 1.0), not_finite, zero

@@ -71,6 +71,10 @@ class IndexConfig(Section):
     """The k of that measurement."""
     recall_floor: float = Field(0.95, ge=0, le=1)
     """The stage fails, and the service is not ready, below this recall."""
+    live: bool = True
+    """Whether the bundle brings what the service needs to take new items and to search by text or
+    picture: the network's kit and the vectors of every modality, as hard links where the store can.
+    """
 
     @model_validator(mode="after")
     def _codes_must_fit(self) -> "IndexConfig":

@@ -99,7 +99,13 @@ STAGES = {
             ("tables", "embeddings", "graphs", "model"),
             seeded=True,
         ),
-        Stage("index", "bundle", "pipeline.index.stage", 1, ("tables", "graphs", "model")),
+        Stage(
+            "index",
+            "bundle",
+            "pipeline.index.stage",
+            2,
+            ("tables", "embeddings", "graphs", "model"),
+        ),
     )
 }
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline import files
-from pipeline.arrays import Flags, Floats, Rows
+from pipeline.arrays import Flags, Floats, Rows, unit_rows
 from pipeline.embed.batching import NONE
 
 BIG_BYTES = 2 << 30
@@ -45,23 +45,6 @@ class Written:
     """Items by reason."""
     width: int | None
     dtype: str | None
-
-
-def unit_rows(block: Floats) -> tuple[Floats, Flags, Flags]:
-    """Return unit rows (zero where impossible), which were not finite, and which were zero.
-
-    Shapes:
-        block: (B, D). returns: (B, D), (B,), (B,).
-    """
-    wide = np.asarray(block, dtype=np.float64)
-    not_finite = np.logical_not(np.isfinite(wide).all(axis=1))
-    wide = np.where(not_finite[:, None], 0.0, wide)
-    # Dividing by the largest entry first keeps squares within range.
-    largest = np.abs(wide).max(axis=1, initial=0.0, keepdims=True)
-    zero = (largest[:, 0] == 0) & ~not_finite
-    scaled = wide / np.where(largest > 0, largest, 1.0)
-    norms = np.linalg.norm(scaled, axis=1, keepdims=True)
-    return scaled / np.where(norms > 0, norms, 1.0), not_finite, zero
 
 
 def write_modality(folder: Path, name: str, content: Content, keys: list[str]) -> Written:

@@ -10,8 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pipeline import files
-from pipeline.arrays import Floats
-from pipeline.embed.content import unit_rows
+from pipeline.arrays import Floats, unit_rows
 from pipeline.embed.encoders import Precision
 from pipeline.hashing import fingerprint
 

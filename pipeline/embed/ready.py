@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.arrays import Floats, Rows
+from pipeline.arrays import Floats, Rows, unit_rows
 from pipeline.embed.batching import NONE
-from pipeline.embed.content import Content, unit_rows
+from pipeline.embed.content import Content
 from pipeline.errors import DataError
 from pipeline.ids import UNKNOWN, IdMap
 

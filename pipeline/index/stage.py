@@ -16,6 +16,7 @@ from pipeline.config import IndexConfig
 from pipeline.errors import ArtifactError
 from pipeline.index.audit import Audit, Exact, Search, audit_until, effort, ndcg
 from pipeline.index.build import build, faiss_threads
+from pipeline.index.live import bring
 from pipeline.index.recipe import Recipe
 from pipeline.job import Facts, Job
 from pipeline.nearest import top_k_faiss
@@ -69,6 +70,8 @@ def run(job: Job[IndexConfig]) -> Facts:
             link(job.inputs["ranker"].file(name), job.into / name)
     for name in ("items.parquet", "users.parquet"):
         link(tables.file(name), job.into / name)
+    if job.config.live and "embeddings" in job.inputs:
+        facts["live"] = bring(model, job.inputs["graphs"], job.inputs["embeddings"], job.into, link)
     return facts
 
 

@@ -5,15 +5,20 @@ what it knows is kept as a kit of files, in the model artifact and in the bundle
 only, so that the service computes them too.
 """
 
+from pipeline.newcomers.content import Content, open_contents
+from pipeline.newcomers.neighbourhood import Neighbourhood
 from pipeline.newcomers.network import Arrivals, Network, Relation, Vectors
 from pipeline.newcomers.store import kit_files, open_network, write_kit
 
 __all__ = [
     "Arrivals",
+    "Content",
+    "Neighbourhood",
     "Network",
     "Relation",
     "Vectors",
     "kit_files",
+    "open_contents",
     "open_network",
     "write_kit",
 ]

@@ -6,6 +6,7 @@ import numpy as np
 
 from pipeline.artifacts import Artifact
 from pipeline.interactions import shape_of
+from pipeline.promises import newcomers
 from pipeline.promises.check import Check, equal, finite, input_of, none
 
 _UNIT_RANGE = (
@@ -22,6 +23,7 @@ def model(artifact: Artifact) -> Iterator[Check]:
     arrays = [n for n in ("user_vectors.npy", "item_vectors.npy", "fold_in.npy") if artifact.has(n)]
     for name in arrays:
         yield finite(name, artifact.array(name))
+    yield from newcomers.checks(artifact)
     ranks = {"user_vectors.npy", "item_vectors.npy"} <= {*arrays} or artifact.has("item_item.npz")
     yield Check("the model", "holds vectors or item-item weights", ranks, str(arrays))
     shapes = {name: artifact.array(name).shape for name in arrays}

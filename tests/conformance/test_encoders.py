@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from pipeline.arrays import unit_rows
 from pipeline.config import ImageConfig, TextConfig
-from pipeline.embed.content import unit_rows
 from pipeline.embed.encoders import IMAGE_ENCODERS, TEXT_ENCODERS, Placement
 from pipeline.embed.encoders.hub import Wanted, content_hash, locate
 from pipeline.embed.encoders.text import package_folder, pooling_of

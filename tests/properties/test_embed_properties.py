@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from pipeline.arrays import unit_rows
 from pipeline.embed.batching import NONE, by_count, by_length, distinct
-from pipeline.embed.content import unit_rows
 from pipeline.embed.encoders.text import TinyText
 
 lengths = st.lists(st.integers(0, 300), max_size=60).map(lambda v: np.array(v, dtype=np.int64))

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.arrays import unit_rows
 from pipeline.config import ImageConfig, TextConfig
-from pipeline.embed.content import unit_rows
 from pipeline.embed.encoders import IMAGE_ENCODERS, TEXT_ENCODERS, Placement
 from pipeline.embed.encoders.image import LITE0_PACKAGE, LITE0_WEIGHTS
 from pipeline.embed.encoders.text import MINILM_PACKAGE, package_folder

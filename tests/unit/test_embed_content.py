@@ -4,8 +4,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.arrays import unit_rows
 from pipeline.embed import content
-from pipeline.embed.content import Content, unit_rows, write_modality
+from pipeline.embed.content import Content, write_modality
 
 KEYS = [f"k{i}" for i in range(5)]
 VECTORS = np.array([[3.0, 4.0], [0.0, 0.0], [np.nan, 1.0], [1e300, 1e300]])

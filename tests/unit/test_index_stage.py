@@ -17,6 +17,7 @@ from pipeline.index.build import build
 from pipeline.index.recipe import Recipe
 from pipeline.job import Job
 from pipeline.nearest import recall_at_k, top_k_rescored
+from pipeline.newcomers import open_contents
 from pipeline.promises import broken
 from tests import worlds
 
@@ -42,9 +43,10 @@ def store(tmp_path):
     return Store(tmp_path / "store")
 
 
-def run(store, world, model=None, **settings):
+def run(store, world, model=None, extra=None, **settings):
     """Return the published bundle of the world's model, or of ``model``."""
     inputs = {
+        **(extra or {}),
         "tables": worlds.tables(store, world),
         "graphs": worlds.graphs(store, world),
         "model": model or worlds.model(store, world),
@@ -231,3 +233,50 @@ def test_audited_users_have_a_history_where_enough_do():
     assert (chosen % 2 == 0).all() and (np.diff(chosen) > 0).all() and len(chosen) == 30
     np.testing.assert_array_equal(chosen, stage.audited_users(train, 30))
     assert len(stage.audited_users(train, 999)) == 100
+
+
+class TestWhatLiveItemsNeed:
+    def made(self, store, world, **settings):
+        embeddings = worlds.embeddings(store, world)
+        return run(store, world, extra={"embeddings": embeddings}, **settings), embeddings
+
+    def test_content_is_linked_and_promised(self, store, world):
+        bundle, embeddings = self.made(store, world)
+        assert not broken(bundle)
+        for name in ("text.npy", "image_present.npy"):
+            own = bundle.file(f"content_{name}")
+            assert own.samefile(embeddings.file(name))
+        assert bundle.facts["live"] == {
+            "modalities": ["image", "text"], "attaches": False,
+            "content_bytes": sum(embeddings.manifest["files"][f"{m}.npy"]["bytes"]
+                                 for m in ("text", "image")),
+        }  # fmt: skip
+        found = open_contents(bundle)
+        assert found["text"].width == 12 and found["text"].neighbors == 10
+        assert found["text"].encoder == {"encoder": "given"} and found["text"].config is None
+
+    def test_it_can_be_left_out(self, store, world):
+        bundle, _ = self.made(store, world, live=False)
+        assert not broken(bundle) and not open_contents(bundle)
+
+    def test_content_of_another_run_is_refused(self, store, world):
+        other = worlds.publish(store, "embeddings", "07e4", lambda into: None)
+        model = worlds.model(store, world)
+
+        def write(into):
+            for name in model.manifest["files"]:
+                (into / name).write_bytes(model.file(name).read_bytes())
+
+        inputs = {**model.manifest["inputs"], "embeddings": "e3bed"}
+        model = worlds.publish(store, "model", "0dd", write, inputs=inputs)
+        with pytest.raises(ArtifactError, match="made from embeddings e3bed, not from 07e4"):
+            run(store, world, model, extra={"embeddings": other})
+
+    def test_a_flipped_flag_is_noticed(self, store, world):
+        bundle, _ = self.made(store, world)
+        path = bundle.file("content_text_present.npy")
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.unlink()
+        path.write_bytes(content)
+        assert any("content_text_present.npy" in str(check) for check in broken(bundle))
