@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypedDict
 
@@ -10,8 +11,12 @@ from fastapi import FastAPI
 from pipeline import places, promises
 from pipeline.artifacts import Store
 from pipeline.errors import ConfigError
-from serving import pages, routes
+from serving import pages, routes, routes_feedback, routes_items
 from serving.bundle import Bundle
+from serving.live.door import Door
+from serving.live.encoders import Encoders
+from serving.live.state import Live
+from serving.live.uploads import FOLDER as PICTURES
 from serving.middleware import BodyLimit, Json, Watch
 from serving.pictures import Pictures
 from serving.problems import add_problems, document_problems
@@ -63,6 +68,7 @@ def create_app(settings: Settings, open_bundle: OpenBundle = open_bundle) -> Fas
         redoc_url=None,
     )
     chosen = [routes.recommending, routes.alias, routes.catalogue, routes.operations]
+    chosen += [routes_items.items, routes_items.searching, routes_feedback.feedback]
     if settings.browse:
         chosen += [routes.users, pages.dashboard]
     for router in (*chosen, pages.reference):
@@ -84,9 +90,12 @@ def open_service(settings: Settings, bundle: Bundle, metrics: Metrics) -> Servic
     if settings.images and not settings.images.is_dir():
         raise ConfigError(f"the images folder {settings.images} does not exist; correct --images")
     folder = settings.images or places.images_of(Store(settings.store), bundle.artifact)
-    pictures, check = Pictures(folder), bundle.self_check()
+    state = settings.state_folder
+    pictures, check = Pictures(folder, state / PICTURES), bundle.self_check()
     metrics.describe(bundle, check)
-    return Service(Recommender(bundle, picture=pictures.link), pictures, check, metrics)
+    live = Live(bundle, state, partial(Recommender, picture=pictures.link))
+    encoders = Encoders(live.attaching.contents, switch="on" if settings.encoders else "off")
+    return Service(live, Door(live, encoders, state), pictures, check, metrics)
 
 
 def _document(app: FastAPI) -> None:

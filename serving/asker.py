@@ -61,9 +61,10 @@ def look_up(bundle: Bundle, request: RecommendRequest) -> Asker:
     ]
     user = UNKNOWN if request.user is None else bundle.users.row(request.user)
     seen = np.empty(0, dtype=np.int64) if user == UNKNOWN else bundle.seen_by(user)
-    new = np.setdiff1d(given[given != UNKNOWN], seen)
-    has = np.union1d(seen, new).astype(np.int64)
-    barred = barred[barred != UNKNOWN]
+    since = bundle.activity_of(request.user)
+    new = np.setdiff1d(np.concatenate([given[given != UNKNOWN], since.taken]), seen)
+    has = bundle.forms(np.union1d(seen, new).astype(np.int64))
+    barred = np.concatenate([barred[barred != UNKNOWN], since.hidden, bundle.gone])
     vector, strategy = taste(bundle.space, user, seen, new)
     return Asker(
         request=request,

@@ -39,9 +39,11 @@ def describe_user(recommender: Recommender, key: str, limit: int) -> UserDetails
     bundle = recommender.bundle
     row = bundle.users.row(key)
     seen: Rows = np.empty(0, dtype=np.int64) if row == UNKNOWN else bundle.seen_by(row)
+    since = bundle.activity_of(key).taken
+    seen = np.setdiff1d(np.union1d(seen, since), bundle.gone).astype(np.int64)
     return UserDetails(
         id=key,
-        known=row != UNKNOWN,
+        known=row != UNKNOWN or len(since) > 0,
         interactions=len(seen),
         history=recommender.summaries(seen[:limit]),
     )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Final
 
@@ -23,6 +24,32 @@ from serving.reasons import TOGETHER
 HOT: Final = "hot"
 WARM: Final = "warm"
 COLD: Final = "cold"
+
+
+_NO_ROWS = np.empty(0, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What a user did that the bundle does not know of.
+
+    Shapes:
+        taken, hidden: rows of items.
+    """
+
+    taken: Rows
+    """Items that they have."""
+    hidden: Rows
+    """Items that they do not want to see."""
+
+    def below(self, limit: int) -> "Activity":
+        """Return what concerns rows below a limit."""
+        if not len(self.taken) and not len(self.hidden):
+            return self
+        return Activity(self.taken[self.taken < limit], self.hidden[self.hidden < limit])
+
+
+NOTHING: Final = Activity(_NO_ROWS, _NO_ROWS)
 
 
 @dataclass(frozen=True)
@@ -133,6 +160,12 @@ class Bundle:
         return str(self.artifact.manifest["inputs"].get("model", "unknown"))
 
     @property
+    def made_from(self) -> float:
+        """Return when the tables were made that the bundle comes from, in seconds since 1970."""
+        told = self.artifact.facts.get("live", {}).get("tables_at")
+        return datetime.fromisoformat(told or self.artifact.manifest["created_at"]).timestamp()
+
+    @property
     def modalities(self) -> list[str]:
         """Return the modalities that have a graph."""
         return [relation for relation in self.graphs if relation != TOGETHER]
@@ -168,6 +201,19 @@ class Bundle:
         """Return the sorted item rows that a user has."""
         start, end = self.seen.indptr[user : user + 2]
         return np.sort(self.seen.indices[start:end])
+
+    @property
+    def gone(self) -> Rows:
+        """Return the rows of items that are not to be shown, sorted: none, see serving/live."""
+        return _NO_ROWS
+
+    def forms(self, rows: Rows) -> Rows:
+        """Return sorted rows with those that took the place of any: none, see serving/live."""
+        return rows
+
+    def activity_of(self, user: str | None) -> Activity:
+        """Return what a user did since the bundle was made: nothing, see serving/live."""
+        return NOTHING
 
     def tier(self, item: int) -> Tier:
         """Return hot (trained with interactions), warm (content only) or cold (neither).

@@ -13,6 +13,8 @@ from structlog.typing import FilteringBoundLogger
 from serving.problems import problem
 from serving.telemetry import Metrics
 
+UPLOAD = ":upload"
+"""Ends the paths that take files."""
 REQUEST_ID = "x-request-id"
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
@@ -31,7 +33,10 @@ SECURITY_HEADERS = {
 
 
 class Json:
-    """Reads every body as JSON, whatever its label: ``curl -d`` calls it a form."""
+    """Reads every body as JSON, whatever its label: ``curl -d`` calls it a form.
+
+    Only a path that takes files, ``…:upload``, leaves it to the label.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         """Wrap ``app``."""
@@ -39,7 +44,7 @@ class Json:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Relabel the body."""
-        if scope["type"] == "http":
+        if scope["type"] == "http" and not scope["path"].endswith(UPLOAD):
             others = [(n, v) for n, v in scope["headers"] if n != b"content-type"]
             scope["headers"] = [*others, (b"content-type", b"application/json")]
         await self.app(scope, receive, send)

@@ -17,28 +17,37 @@ MEDIA_TYPES = {
 }
 """By suffix; SVG is left out since it can carry scripts."""
 
+SENT = "live:"
+"""Begins the name of a picture that was sent to the service."""
+
 
 @dataclass(frozen=True)
 class Pictures:
     """Where the catalogue's pictures are."""
 
     folder: Path | None
+    sent: Path | None = None
+    """Where those are that were sent to the service."""
 
     def link(self, item: Item) -> str | None:
         """Return where a browser finds the picture, None where there is none."""
         if is_url(item.image):
             return item.image
-        if item.image is None or self.folder is None:
+        if item.image is None or self._folder_of(item.image) is None:
             return None
         return f"/v1/items/{quote(item.key, safe='')}/image"
 
     def file(self, item: Item) -> Path | None:
         """Return the picture's file, None where it is missing, no picture, or outside."""
-        if self.folder is None or item.image is None or "\0" in item.image:
+        folder = None if item.image is None else self._folder_of(item.image)
+        if folder is None or item.image is None or "\0" in item.image:
             return None
-        path = (self.folder / item.image).resolve()
-        inside = path.is_relative_to(self.folder.resolve())
+        path = (folder / item.image.removeprefix(SENT)).resolve()
+        inside = path.is_relative_to(folder.resolve())
         return path if inside and path.suffix.lower() in MEDIA_TYPES and path.is_file() else None
+
+    def _folder_of(self, image: str) -> Path | None:
+        return self.sent if image.startswith(SENT) else self.folder
 
 
 def is_url(image: str | None) -> bool:

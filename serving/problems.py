@@ -8,6 +8,10 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from serving.live.attach import CannotAttachError, ContentError
+from serving.live.encoders import NoEncoderError, UnusablePictureError
+from serving.live.journal import StorageError
+from serving.live.state import RepeatedKeyError
 from serving.messages import Fault, Problem
 from serving.recommender import UnknownItemError, UnknownRelationError
 
@@ -46,6 +50,12 @@ def add_problems(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(UnknownItemError, _unknown_item)
     app.add_exception_handler(UnknownRelationError, _unknown_relation)
+    app.add_exception_handler(ContentError, _unusable)
+    app.add_exception_handler(UnusablePictureError, _unusable)
+    app.add_exception_handler(RepeatedKeyError, _unusable)
+    app.add_exception_handler(CannotAttachError, _cannot)
+    app.add_exception_handler(NoEncoderError, _cannot)
+    app.add_exception_handler(StorageError, _not_kept)
 
 
 def _invalid(request: Request, error: Exception) -> Response:
@@ -82,6 +92,21 @@ def _unknown_relation(request: Request, error: Exception) -> Response:
     return problem(request, 422, str(error), [Fault(where="query.by", what=str(error))])
 
 
+def _unusable(request: Request, error: Exception) -> Response:
+    return problem(request, 422, str(error))
+
+
+def _cannot(request: Request, error: Exception) -> Response:
+    return problem(request, 409, str(error))
+
+
+def _not_kept(request: Request, error: Exception) -> Response:
+    assert isinstance(error, StorageError)
+    if error.full:
+        return problem(request, 507, str(error))
+    return problem(request, 503, str(error), (), **{"retry-after": "5"})
+
+
 def document_problems(schema: dict[str, Any]) -> dict[str, Any]:
     """Return an OpenAPI document whose error answers carry the problem media type."""
     for path in schema["paths"].values():
@@ -90,4 +115,12 @@ def document_problems(schema: dict[str, Any]) -> dict[str, Any]:
                 content = answer.get("content", {})
                 if int(status) >= 400 and "application/json" in content:
                     content[MEDIA_TYPE] = content.pop("application/json")
+    _describe_forms(schema)
     return schema
+
+
+def _describe_forms(schema: dict[str, Any]) -> None:
+    """Say what the bodies are that FastAPI makes of the parts of a form."""
+    for name, told in schema.get("components", {}).get("schemas", {}).items():
+        if name.startswith("Body_"):
+            told["description"] = "The parts of a form."

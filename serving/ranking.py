@@ -40,11 +40,15 @@ class Ranker:
         evidence, count = self.stage.evidence, self.stage.count
         taste = self._taste(askers)
         barred = _rows_of([asker.excluded for asker in askers], evidence.items)
-        found = [rows for rows, _ in retrieved]
+        found = [rows[rows < evidence.items] for rows, _ in retrieved]
         candidates = with_second(evidence, taste, [rows[:count] for rows in found], barred, count)
         scores = self.stage.scores(taste, candidates)
         ranked = [_in_order(*each) for each in zip(candidates, scores, strict=True)]
-        return [self._filled(*each) for each in zip(askers, ranked, found, strict=True)]
+        whole = [self._filled(*each) for each in zip(askers, ranked, found, strict=True)]
+        return [
+            with_newcomers(list_, rows, evidence.items, asker.wanted)
+            for asker, list_, (rows, _) in zip(askers, whole, retrieved, strict=True)
+        ]
 
     def _filled(self, asker: Asker, ranked: Ranked, found: Rows) -> Ranked:
         """Return a list at the length that is wanted, as far as there are items."""
@@ -66,12 +70,30 @@ class Ranker:
 
 
 def _vector_in(space: Space, asker: Asker) -> Floats:
+    known = len(space.item_vectors)
     seen = np.setdiff1d(asker.has, asker.new, assume_unique=True)
-    return space.vector_of(asker.row, seen, asker.new)
+    return space.vector_of(asker.row, seen[seen < known], asker.new[asker.new < known])
+
+
+def with_newcomers(ranked: Ranked, retrieved: Rows, known: int, wanted: int) -> Ranked:
+    """Return a ranked list with the items in it that the second stage does not know.
+
+    Such an item, of row ``known`` or above, stands as high in the list as it was retrieved: behind
+    as many of the others as the vectors put before it, with the score of the one that follows.
+    """
+    places = np.flatnonzero(retrieved >= known)
+    if not len(places):
+        return ranked
+    rows, scores = ranked
+    before = (places - np.arange(len(places))).clip(max=len(rows))
+    following = scores[before.clip(max=len(scores) - 1)] if len(scores) else np.zeros(len(places))
+    both = np.insert(rows, before, retrieved[places]), np.insert(scores, before, following)
+    return both[0][:wanted], both[1][:wanted].astype(np.float32)
 
 
 def _rows_of(lists: Sequence[Rows], width: int) -> sp.csr_matrix:
-    """Return lists of sorted columns as a binary CSR matrix."""
+    """Return lists of sorted columns as a binary CSR matrix, columns beyond its width left out."""
+    lists = [rows[: np.searchsorted(rows, width)] for rows in lists]
     bounds = np.concatenate([[0], np.cumsum([len(rows) for rows in lists])])
     columns = np.concatenate([np.zeros(0, dtype=np.int64), *lists])
     ones = np.ones(len(columns), dtype=np.float32)

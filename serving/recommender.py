@@ -218,7 +218,7 @@ class Recommender:
         products = vectors @ (vectors[row] / lengths[row])
         nowhere = np.full_like(products, -np.inf)
         cosines = np.divide(products, lengths, out=nowhere, where=lengths > 0)
-        cosines[row] = -np.inf
+        cosines[row] = cosines[self.bundle.gone] = -np.inf
         rows, scores = top_k_of_scores(cosines[None], k)
         found = np.isfinite(scores[0])
         return rows[0][found], scores[0][found]
@@ -228,5 +228,6 @@ class Recommender:
         graph = self.bundle.graphs[relation]
         span = slice(*graph.indptr[row : row + 2])
         rows, weights = graph.indices[span], graph.data[span]
-        order = np.lexsort((rows, -weights))[:k]
+        order = np.lexsort((rows, -weights))
+        order = order[~np.isin(rows[order], self.bundle.gone)][:k]
         return rows[order], weights[order]

@@ -8,6 +8,8 @@ from fastapi.responses import FileResponse, RedirectResponse
 
 from serving import browse
 from serving.bundle import SelfCheck
+from serving.live.door import Door
+from serving.live.state import Live
 from serving.messages import (
     MAX_BATCH_ITEMS,
     MAX_K,
@@ -37,10 +39,16 @@ from serving.wording import MODEL
 class Service:
     """What every route may use."""
 
-    recommender: Recommender
+    live: Live
+    door: Door
     pictures: Pictures
     check: SelfCheck
     metrics: Metrics
+
+    @property
+    def recommender(self) -> Recommender:
+        """Return what answers, knowing everything that was written until now."""
+        return self.live.recommender
 
 
 def service_of(request: Request) -> Service:
@@ -68,25 +76,28 @@ Search = Annotated[str, Query(max_length=200, description="What to look for.")]
 Skip = Annotated[int, Query(ge=0, description="How many to skip.")]
 
 
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return what answers of these statuses hold, for the document."""
     what = {
         400: "The body is not JSON.",
         404: "The catalogue holds no such item.",
+        409: "The bundle in service cannot do that.",
         413: "The body is too large.",
         422: "A field is missing, unknown or out of range.",
-        503: "The index does not answer as it was audited.",
+        503: "The service cannot do that now.",
+        507: "There is no space to keep it; nothing was changed.",
     }
     return {status: {"model": Problem, "description": what[status]} for status in statuses}
 
 
 recommending = APIRouter(
-    prefix="/v1", tags=["recommend"], dependencies=[Depends(personal)], responses=_problems(422)
+    prefix="/v1", tags=["recommend"], dependencies=[Depends(personal)], responses=problems(422)
 )
 catalogue = APIRouter(
-    prefix="/v1", tags=["items"], dependencies=[Depends(shared)], responses=_problems(422)
+    prefix="/v1", tags=["items"], dependencies=[Depends(shared)], responses=problems(422)
 )
 users = APIRouter(
-    prefix="/v1", tags=["users"], dependencies=[Depends(personal)], responses=_problems(422)
+    prefix="/v1", tags=["users"], dependencies=[Depends(personal)], responses=problems(422)
 )
 operations = APIRouter(tags=["operations"])
 
@@ -101,12 +112,12 @@ def recommend(ask: Ask, body: RecommendRequest) -> Recommendations:
     return answer
 
 
-recommending.post("/recommend", responses=_problems(400, 413))(recommend)
+recommending.post("/recommend", responses=problems(400, 413))(recommend)
 alias = APIRouter(dependencies=[Depends(personal)])
 alias.post("/recommend", include_in_schema=False)(recommend)
 
 
-@recommending.post("/recommend:batch", responses=_problems(400, 413))
+@recommending.post("/recommend:batch", responses=problems(400, 413))
 def recommend_batch(ask: Ask, body: BatchRequest) -> BatchAnswer:
     """Return one ranked list per request, in order."""
     items = sum(request.k for request in body.requests)
@@ -119,7 +130,7 @@ def recommend_batch(ask: Ask, body: BatchRequest) -> BatchAnswer:
     return BatchAnswer(answers=answers)
 
 
-@recommending.get("/users/{key:path}/recommendations", responses=_problems(404))
+@recommending.get("/users/{key:path}/recommendations", responses=problems(404))
 def recommend_to_user(
     ask: Ask,
     key: KeyPath,
@@ -138,7 +149,7 @@ def list_users(ask: Ask, query: Search = "", limit: Limit = 20, offset: Skip = 0
     return browse.list_users(ask.recommender.bundle, query, limit, offset)
 
 
-@users.get("/users/{key:path}", responses=_problems(404))
+@users.get("/users/{key:path}", responses=problems(404))
 def describe_user(ask: Ask, key: KeyPath, limit: Limit = 50) -> UserDetails:
     """Return what is known of a user, with some of the items they have."""
     return browse.describe_user(ask.recommender, key, limit)
@@ -150,7 +161,7 @@ def list_items(ask: Ask, query: Search = "", limit: Limit = 20, offset: Skip = 0
     return browse.list_items(ask.recommender, query, limit, offset)
 
 
-@catalogue.get("/items/{key:path}/similar", responses=_problems(404))
+@catalogue.get("/items/{key:path}/similar", responses=problems(404))
 def similar_items(
     ask: Ask,
     key: KeyPath,
@@ -169,13 +180,14 @@ def similar_items(
             "content": {name: {} for name in sorted(set(MEDIA_TYPES.values()))},
         },
         307: {"description": "The picture is elsewhere."},
-        **_problems(404),
+        **problems(404),
     },
     response_class=Response,
 )
 def item_picture(ask: Ask, key: KeyPath) -> Response:
     """Return an item's picture."""
-    item = ask.recommender.bundle.catalogue.item(ask.recommender.row(key))
+    recommender = ask.recommender
+    item = recommender.bundle.catalogue.item(recommender.row(key))
     if item.image and is_url(item.image):
         return RedirectResponse(item.image)
     path = ask.pictures.file(item)
@@ -185,7 +197,7 @@ def item_picture(ask: Ask, key: KeyPath) -> Response:
     return FileResponse(path, media_type=MEDIA_TYPES[path.suffix.lower()], headers=cached)
 
 
-@catalogue.get("/items/{key:path}", responses=_problems(404))
+@catalogue.get("/items/{key:path}", responses=problems(404))
 def describe_item(ask: Ask, key: KeyPath) -> ItemDetails:
     """Return everything known about an item."""
     return browse.describe_item(ask.recommender, key)
@@ -203,7 +215,7 @@ def live() -> Liveness:
     return Liveness()
 
 
-@operations.get("/health/ready", responses=_problems(503))
+@operations.get("/health/ready", responses=problems(503))
 def ready(ask: Ask) -> Readiness:
     """Return that the index answers as it did when it was audited."""
     check = ask.check

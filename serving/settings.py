@@ -24,6 +24,12 @@ class Settings(Section):
     """Address to listen on; the default answers this machine alone."""
     port: int = Field(8000, ge=0, le=65535)
     """Port to listen on; 0 lets the system choose."""
+    state: Path | None = None
+    """The folder of what changes while the service runs: added items, feedback; null takes
+    ``.service`` in the store. Worker processes share it."""
+    encoders: bool = True
+    """Whether texts and pictures that are sent are encoded here, for which torch is loaded when the
+    first comes."""
     verify: bool = True
     """Whether every file is hashed and every promise checked before the port opens."""
     browse: bool = True
@@ -32,6 +38,11 @@ class Settings(Section):
     """Larger request bodies are refused with 413."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severity that is logged."""
+
+    @property
+    def state_folder(self) -> Path:
+        """Return where the state is kept."""
+        return self.state or self.store / ".service"
 
 
 def load_settings(

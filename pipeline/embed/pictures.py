@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -89,7 +89,7 @@ def bombs_are_errors() -> Iterator[None]:
         yield
 
 
-def decode(path: Path, side: int) -> "Image":
+def decode(path: Path | BinaryIO, side: int) -> "Image":
     """Return the first frame upright and in RGB; a large JPEG only about as large as needed.
 
     Raises:

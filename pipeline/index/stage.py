@@ -71,7 +71,8 @@ def run(job: Job[IndexConfig]) -> Facts:
     for name in ("items.parquet", "users.parquet"):
         link(tables.file(name), job.into / name)
     if job.config.live and "embeddings" in job.inputs:
-        facts["live"] = bring(model, job.inputs["graphs"], job.inputs["embeddings"], job.into, link)
+        brought = bring(model, job.inputs["graphs"], job.inputs["embeddings"], job.into, link)
+        facts["live"] = {**brought, "tables_at": tables.manifest["created_at"]}
     return facts
 
 

@@ -57,26 +57,27 @@ class Journal:
     folder: Path
 
     def __post_init__(self) -> None:
-        """Make the folder, and nothing else until something is written."""
+        """Make nothing until something is written."""
         self._turn = threading.Lock()
         self._sound = Position()
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / _LOCK).touch()
-        except OSError as error:
-            raise StorageError(self.folder, error) from error
 
     def path(self, number: int) -> Path:
         """Return the file of a number."""
-        return self.folder / f"{number:08d}{_SUFFIX}"
+        return Path(self._path(number))
+
+    def _path(self, number: int) -> str:
+        return f"{self.folder}/{number:08d}{_SUFFIX}"
 
     def numbers(self) -> list[int]:
         """Return the numbers of the files there are, rising."""
         found = sorted(int(path.stem) for path in self.folder.glob(f"*{_SUFFIX}"))
         return found or [_FIRST]
 
-    def append(self, record: Record) -> None:
-        """Write one record to disk, or nothing.
+    def append(self, record: Record, at: Position | None = None) -> Position | None:
+        """Write one record to disk, or nothing; return the position behind it.
+
+        Where ``at`` is given and something stands behind it already, nothing is written and None
+        returned: whoever read up to there decides anew, knowing the rest.
 
         Raises:
             StorageError: the disk is full or failed.
@@ -88,8 +89,11 @@ class Journal:
                 number = self.numbers()[-1]
                 with self._open(number) as handle:
                     end = self._sound_end(number, handle)
+                    if at is not None and at != Position(number, end):
+                        return None
                     _write(handle, line, end)
                 self._sound = Position(number, end + len(line))
+                return self._sound
         except OSError as error:
             raise StorageError(self.folder, error) from error
 
@@ -118,11 +122,13 @@ class Journal:
     def has_more(self, since: Position) -> bool:
         """Return whether there may be anything behind a position: two looks at the folder."""
         try:
-            if os.stat(self.path(since.number)).st_size != since.offset:
+            if os.stat(self._path(since.number)).st_size != since.offset:
                 return True
         except FileNotFoundError:
-            return self.numbers()[-1] > since.number
-        return self.path(since.number + 1).exists()
+            if not os.path.exists(self.folder / _LOCK):
+                return False
+            return since.number < self.numbers()[-1] or since.offset > 0
+        return os.path.exists(self._path(since.number + 1))
 
     def seal(self) -> int | None:
         """Let the next record begin a new file; return the number of the one that is closed.
@@ -165,9 +171,11 @@ class Journal:
 
     @contextmanager
     def _locked(self, how: int) -> Iterator[None]:
-        with self._turn, (self.folder / _LOCK).open("rb") as lock:
-            fcntl.flock(lock, how)
-            yield
+        with self._turn:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with (self.folder / _LOCK).open("ab") as lock:
+                fcntl.flock(lock, how)
+                yield
 
     @contextmanager
     def _open(self, number: int) -> Iterator[int]:

@@ -44,6 +44,7 @@ def test_a_cut_anywhere_loses_no_whole_record_and_the_next_writer_goes_on(
         journal.append(record)
     lines = [line_of(record) for record in records]
     path, whole = journal.path(1), b"".join(lines)
+    path.parent.mkdir(exist_ok=True)
     cut = random.randint(0, len(whole))
     path.write_bytes(whole[:cut])
     kept = [r for at, r in enumerate(records) if sum(map(len, lines[: at + 1])) <= cut]
@@ -60,6 +61,7 @@ def test_garbage_behind_the_last_record_is_dropped(tmp_path_factory, records, ga
     journal = Journal(tmp_path_factory.mktemp("log"))
     for record in records:
         journal.append(record)
+    journal.folder.mkdir(exist_ok=True)
     with journal.path(1).open("ab") as file:
         file.write(garbage)
     assert everything(Journal(journal.folder)) == records
@@ -96,6 +98,18 @@ def test_a_reader_gets_each_record_once_and_knows_when_there_is_nothing(journal)
     assert others.read(place) == ([], place)
 
 
+def test_who_has_not_read_everything_writes_nothing(journal):
+    other = Journal(journal.folder)
+    place = journal.append({"a": 1}, Position())
+    assert other.append({"b": 1}, Position()) is None
+    assert journal.read(place) == ([], place)
+    after = other.append({"b": 1}, place)
+    assert everything(journal) == [{"a": 1}, {"b": 1}] and journal.read(place)[1] == after
+    journal.seal()
+    assert journal.append({"c": 1}, after) is None
+    assert journal.append({"c": 1}, journal.read(after)[1]) is not None
+
+
 def test_sealing_what_is_empty_does_nothing(journal):
     assert journal.seal() is None
     journal.append({})
@@ -105,10 +119,11 @@ def test_sealing_what_is_empty_does_nothing(journal):
 def test_a_lock_holder_that_writes_is_not_read_until_it_is_done(journal):
     """A record that may still be taken back is nobody's to see."""
     reader = Journal(journal.folder)
+    journal.folder.mkdir()
     code = f"""
         import fcntl, sys, time
         from pathlib import Path
-        lock = open({str(journal.folder / "lock")!r}, "rb")
+        lock = open({str(journal.folder / "lock")!r}, "ab")
         fcntl.flock(lock, fcntl.LOCK_EX)
         path = Path({str(journal.path(1))!r})
         path.write_bytes(b"half a rec")
@@ -195,4 +210,8 @@ def test_short_writes_are_completed(journal, monkeypatch):
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="file"):
-        Journal(tmp_path / "file" / "log")
+        Journal(tmp_path / "file" / "log").append({})
+
+
+def test_nothing_is_made_before_something_is_written(journal):
+    assert everything(journal) == [] and not journal.folder.exists()

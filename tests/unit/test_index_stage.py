@@ -247,6 +247,7 @@ class TestWhatLiveItemsNeed:
             own = bundle.file(f"content_{name}")
             assert own.samefile(embeddings.file(name))
         assert bundle.facts["live"] == {
+            "tables_at": store.open("tables", "7ab1e5").manifest["created_at"],
             "modalities": ["image", "text"], "attaches": False,
             "content_bytes": sum(embeddings.manifest["files"][f"{m}.npy"]["bytes"]
                                  for m in ("text", "image")),
