@@ -49,10 +49,9 @@ class Stacked:
         """Return rows as an array would."""
         first = len(self.base)
         if isinstance(at, slice):
-            start, stop, _ = at.indices(len(self))
-            if max(start, stop) <= first:
-                return self.base[at]
-            return self[np.arange(*at.indices(len(self)))]
+            start, stop, step = at.indices(len(self))
+            inside = step == 1 and stop <= first
+            return self.base[start:stop] if inside else self[np.arange(start, stop, step)]
         if isinstance(at, int | np.integer):
             row = int(at) + len(self) if at < 0 else int(at)
             return self.base[row] if row < first else self.extra[row - first]
