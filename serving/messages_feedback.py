@@ -49,7 +49,7 @@ class Event(Message):
     """``impression`` is kept alone; ``dislike``, ``hide`` and ``not_interested`` keep the item from
     the user; every other, such as ``view``, ``click``, ``like`` or ``purchase``, says that the user
     has it, or with a ``value`` below 0 that it is not wanted. A ``value`` of 0 is kept alone."""
-    value: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    value: Annotated[StrictFloat | StrictInt, Field(allow_inf_nan=False)] | None = None
     """How much: a rating, a price, seconds."""
     timestamp: AwareDatetime | Seconds | None = None
     """When: with its time zone, or in seconds since 1970; null is now."""

@@ -28,7 +28,7 @@ def _not_blank(key: str) -> str:
 
 ItemKey = Annotated[Key, Field(min_length=1), AfterValidator(_not_blank)]
 Title = Annotated[str, Field(max_length=MAX_TITLE)]
-Price = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
+Price = Annotated[StrictFloat | StrictInt, Field(ge=0, le=1e12, allow_inf_nan=False)]
 Vector = Annotated[list[StrictFloat | StrictInt], Field(min_length=1, max_length=MAX_WIDTH)]
 Picture = Annotated[str, Field(min_length=1, max_length=MAX_PICTURE)]
 

@@ -1,4 +1,4 @@
-"""A shop whose catalogue is mostly items that nobody has taken: raw files to a bundle, whole runs."""
+"""A shop whose catalogue is mostly items that nobody has taken: from raw files to a bundle."""
 
 from dataclasses import dataclass
 from functools import cached_property
