@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import orjson
-from pydantic import AfterValidator, AwareDatetime, Field, StrictFloat, StrictInt
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StrictFloat, StrictInt
 
 from serving.messages import MAX_KEY, Key, Message
 
@@ -32,6 +32,13 @@ def _small(context: dict[str, Any]) -> dict[str, Any]:
     return context
 
 
+def _text(value: object) -> object:
+    if not isinstance(value, str | datetime):
+        raise ValueError("a time is text with its time zone, or seconds since 1970")
+    return value
+
+
+Time = Annotated[AwareDatetime, BeforeValidator(_text)]
 Id = Annotated[str, Field(min_length=1, max_length=MAX_KEY)]
 Seconds = Annotated[StrictInt | StrictFloat, Field(ge=0, le=_LATEST_SECONDS, allow_inf_nan=False)]
 
@@ -51,7 +58,7 @@ class Event(Message):
     has it, or with a ``value`` below 0 that it is not wanted. A ``value`` of 0 is kept alone."""
     value: Annotated[StrictFloat | StrictInt, Field(allow_inf_nan=False)] | None = None
     """How much: a rating, a price, seconds."""
-    timestamp: AwareDatetime | Seconds | None = None
+    timestamp: Time | Seconds | None = None
     """When: with its time zone, or in seconds since 1970; null is now."""
     recommendation_id: Id | None = None
     """Of the list in which the item was shown."""
