@@ -51,7 +51,12 @@ class Shop:
             Image.fromarray(pixels).resize((48, 48), Image.Resampling.NEAREST).save(path)
         return path
 
-    def write(self, further: list[dict[str, Any]] | None = None, pictured: int = 0) -> Config:
+    def write(
+        self,
+        further: list[dict[str, Any]] | None = None,
+        pictured: int = 0,
+        share: float | None = None,
+    ) -> Config:
         """Write the raw files and return the configuration of a run."""
         count = ACTIVE + REST
         items = [self.item(number) for number in range(count)] + (further or [])
@@ -71,7 +76,8 @@ class Shop:
             "embed": {"text": {"encoder": "tiny"}, "image": {"encoder": "tiny"}},
             "graph": {"neighbors": 5},
             "train": {"width": 8, "layers": 2, "heads": 2, "epochs": 4, "init_std": 0.1,
-                      "gate_rate": 1.0, "learning_rate": 0.02, "negatives": 8},
+                      "gate_rate": 1.0, "learning_rate": 0.02, "negatives": 8,
+                      "new_item_share": share},
             "runtime": {"threads": 1},
         })  # fmt: skip
 

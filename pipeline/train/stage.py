@@ -183,9 +183,7 @@ def _train(job: Job[TrainConfig], model: Recommender, data: TrainingData, watch:
         return fit(trainer, Checkpoints(job.scratch), told)
 
 
-def _write_attaching(
-    into: Path, model: Recommender, data: TrainingData, loudness: float
-) -> None:
+def _write_attaching(into: Path, model: Recommender, data: TrainingData, loudness: float) -> None:
     """Write what the vectors of items that arrive later are computed with, where a model can.
 
     ``loudness`` is what those of the items without interactions were multiplied by.

@@ -180,3 +180,18 @@ def test_what_another_model_made_is_made_anew(made, tmp_path):
     row = again.recommender.row("new")
     ours = live.recommender.bundle.item_vectors[row]
     np.testing.assert_allclose(again.recommender.bundle.item_vectors[row], ours, atol=1e-6)
+
+
+def test_they_are_as_loud_as_the_attached_items_of_the_catalogue(made, shop, tmp_path):
+    """The length that ``train.new_item_share`` gives these is given to what comes later."""
+    loud = live_worlds.run(tmp_path / "store", shop.write(share=0.3))
+    factor = loud.steps["model"].facts["new_items_scale"]
+    assert abs(factor - 1) > 0.01
+    content = {"text": made[0].bundle.array("content_text.npy")[3]}
+    rows = []
+    for name, run in (("plain", made[0]), ("loud", loud)):
+        live = Live(Bundle.of(run.bundle), tmp_path / name, Recommender)
+        live.put("new", {}, content, "")
+        rows.append(live.overlay)
+    np.testing.assert_allclose(rows[1].vectors, factor * rows[0].vectors, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(rows[1].fold_in, rows[0].fold_in, rtol=1e-4, atol=1e-6)

@@ -104,11 +104,11 @@ def made(artifacts, tmp_path_factory):
     return open_network(kit(tmp_path_factory.mktemp("kit"), model, data)), data
 
 
-def test_new_items_are_as_loud_as_those_that_were_attached(made, artifacts, tmp_path):
+def test_new_items_are_as_loud_as_those_that_were_attached(artifacts, tmp_path):
     model, data = trained(artifacts)
     network = open_network(kit(tmp_path, model, data, loudness=0.25))
     new, _ = arrivals(data, network)
-    plain = made[0](new)
+    plain = replace(network, loudness=1.0)(new)
     np.testing.assert_allclose(network(new).items, 0.25 * plain.items, rtol=1e-6)
     np.testing.assert_array_equal(network(new).fold_in, plain.fold_in)
 
