@@ -69,6 +69,10 @@ class Catalogue:
         text: str | None = self._descriptions[row].as_py()
         return text
 
+    def whole(self) -> pa.Table:
+        """Return every column of every item, read from disk."""
+        return self.artifact.table(_FILE)
+
     def search(self, query: str) -> Rows:
         """Return the rows whose title contains ``query`` in any case, or whose key begins so."""
         if not query:

@@ -89,7 +89,7 @@ class Door:
         if not any(fields.values()):
             return {}
         vector = self.encoders.text(fields)
-        return {} if vector is None else {TEXTS: self.live.attaching.content_of(TEXTS, vector)}
+        return {} if vector is None else self._encoded(TEXTS, vector)
 
     def _picture_of(
         self, item: NewItem, content: Mapping[str, Floats], upload: bytes | None
@@ -111,8 +111,13 @@ class Door:
     def _picture(self, data: bytes, content: Mapping[str, Floats]) -> dict[str, Floats]:
         if self._needless(content):
             return {}
-        vector = self.encoders.picture(data)
-        return {PICTURES: self.live.attaching.content_of(PICTURES, vector)}
+        return self._encoded(PICTURES, self.encoders.picture(data))
+
+    def _encoded(self, modality: str, vector: Floats) -> dict[str, Floats]:
+        """Return what an encoder made, nothing where that is zero: so does the batch pipeline."""
+        if not vector.any():
+            return {}
+        return {modality: self.live.attaching.content_of(modality, vector)}
 
     def _bytes(self, url: str | None, base64: str | None, upload: bytes | None) -> bytes | None:
         if url is not None:

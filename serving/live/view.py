@@ -79,6 +79,11 @@ class LiveCatalogue(Catalogue):
             return text
         return self.base.description(row)
 
+    def whole(self) -> pa.Table:
+        """Return every column of every row, as they are now."""
+        rows, changed = self.changes()
+        return woven(self.base.whole(), rows, changed)
+
     def search(self, query: str) -> Rows:
         """Return the rows whose title contains ``query`` in any case, or whose key begins so."""
         found = np.setdiff1d(self.base.search(query), self.changed_rows)

@@ -163,8 +163,10 @@ class TestLife:
         with client_of(made.store, tmp_path) as after:
             assert after.get("/v1/items", params={"query": "lamp"}).json()["total"] >= 18
 
-    def test_an_item_known_by_name_alone_is_cold(self, client):
-        told = client.post("/v1/items", json={"id": "bare"}).json()
+    @pytest.mark.parametrize("title", [None, "???", "lamp desk"])
+    def test_an_item_that_says_nothing_is_cold(self, client, title):
+        """The last title is one that the tiny encoder turns into zeros, as in the batch."""
+        told = client.post("/v1/items", json={"id": "bare", "title": title}).json()
         assert told["tier"] == "cold" and told["modalities"] == []
         assert client.get("/v1/items/bare/similar").json()["items"] == []
 
