@@ -20,7 +20,7 @@ curl 'localhost:8000/v1/items/1/similar?by=image'
 ```
 
 - Items can be added, changed and deleted, and feedback taken, while the service runs: see
-  [live items](../how-to/live-items.md). `…:upload` takes a form with a file; all other bodies are JSON.
+  [live items](../how-to/live-items.md). `…:upload` takes a form with a file, all else JSON.
 - Bodies are read as JSON whatever their content type says. `POST /recommend` answers as
   `POST /v1/recommend`.
 - A user who is not known is no error: the list is the popular one, `strategy` says `popular` and
