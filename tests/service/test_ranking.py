@@ -11,6 +11,8 @@ from pipeline.ranking import RankedScorer
 from pipeline.scoring import Ranking
 from serving.asker import look_up
 from serving.bundle import Bundle
+from serving.live.overlay import Added, Overlay
+from serving.live.view import LiveBundle
 from serving.messages import RecommendRequest
 from serving.recommender import Recommender
 from tests import ranking_worlds, worlds
@@ -210,3 +212,46 @@ def test_a_second_stage_of_another_model_is_not_bundled(store, given, tmp_path):
     other = type(given["ranker"])(given["ranker"].path, manifest)
     with pytest.raises(ArtifactError, match="ranker 4a4ce4 was made from model 07e4, not from 30d"):
         ranking_worlds.bundle(store, {**given, "ranker": other}, "bad2")
+
+
+class TestItemsThatItDoesNotKnow:
+    """Items added while the service runs: the second stage ranks those of the bundle alone."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def grown(cls, bundle):
+        best = 3 * np.asarray(bundle.user_vectors[0])
+        overlay = Overlay.empty(len(bundle.catalogue), len(best)).with_added(
+            [
+                (Added(key, {}, vector, vector, {}, {}, ""), UNKNOWN)
+                for key, vector in (("best", best), ("worst", -best))
+            ]
+        )
+        return LiveBundle.over(bundle, overlay.without("i7", 7), {})
+
+    def test_they_stand_as_high_as_retrieved_and_the_others_keep_their_order(
+        self, recommender, grown
+    ):
+        before = [item.id for item in ask(recommender, user="u0", k=60).items]
+        found = ask(Recommender(grown), user="u0", k=60)
+        after = [item.id for item in found.items]
+        assert after[0] == "best"
+        assert [key for key in after if key in before] == [key for key in before if key in after]
+        assert "i7" not in after
+        scores = [item.score for item in found.items]
+        assert scores == sorted(scores, reverse=True)
+
+    def test_pages_fit_each_other(self, grown):
+        whole = [item.id for item in ask(Recommender(grown), user="u3", k=30).items]
+        pages = [
+            item.id
+            for offset in (0, 10, 20)
+            for item in ask(Recommender(grown), user="u3", k=10, offset=offset).items
+        ]
+        assert pages == whole
+
+    def test_a_history_may_hold_them(self, grown):
+        answer = ask(Recommender(grown), user="u0", history=["worst", "i1"], k=10)
+        assert len(answer.items) == 10 and answer.strategy == "model+fold_in"
+        alone = ask(Recommender(grown), history=["best"], k=10)
+        assert len(alone.items) == 10 and alone.strategy == "fold_in"
