@@ -93,7 +93,8 @@ def open_service(settings: Settings, bundle: Bundle, metrics: Metrics) -> Servic
     state = settings.state_folder
     pictures, check = Pictures(folder, state / PICTURES), bundle.self_check()
     metrics.describe(bundle, check)
-    live = Live(bundle, state, partial(Recommender, picture=pictures.link))
+    make = partial(Recommender, picture=pictures.link)
+    live = Live(bundle, state, make, open_log(settings.log_level))
     encoders = Encoders(live.attaching.contents, switch="on" if settings.encoders else "off")
     return Service(live, Door(live, encoders, state), pictures, check, metrics)
 

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 
 from serving.live.attach import CannotAttachError, ContentError
 from serving.live.encoders import NoEncoderError, UnusablePictureError
-from serving.live.journal import StorageError
+from serving.live.journal import DamagedError, StorageError
 from serving.live.state import RepeatedKeyError
 from serving.messages import Fault, Problem
 from serving.recommender import UnknownItemError, UnknownRelationError
@@ -56,6 +56,7 @@ def add_problems(app: FastAPI) -> None:
     app.add_exception_handler(CannotAttachError, _cannot)
     app.add_exception_handler(NoEncoderError, _cannot)
     app.add_exception_handler(StorageError, _not_kept)
+    app.add_exception_handler(DamagedError, _damaged)
 
 
 def _invalid(request: Request, error: Exception) -> Response:
@@ -105,6 +106,11 @@ def _not_kept(request: Request, error: Exception) -> Response:
     if error.full:
         return problem(request, 507, str(error))
     return problem(request, 503, str(error), (), **{"retry-after": "5"})
+
+
+def _damaged(request: Request, error: Exception) -> Response:
+    detail = "nothing can be kept now: the journal is damaged, and the service's log says where"
+    return problem(request, 503, detail)
 
 
 def document_problems(schema: dict[str, Any]) -> dict[str, Any]:

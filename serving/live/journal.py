@@ -43,6 +43,10 @@ class StorageError(PlotpointeError):
         )
 
 
+class DamagedError(DataError):
+    """A line of a journal is damaged, and whole ones follow it."""
+
+
 class Position(NamedTuple):
     """How far a journal was read: a file, and the bytes of it."""
 
@@ -81,7 +85,7 @@ class Journal:
 
         Raises:
             StorageError: the disk is full or failed.
-            DataError: a line before the end is damaged.
+            DamagedError: a line before the end is damaged.
         """
         line = line_of(record)
         try:
@@ -101,7 +105,7 @@ class Journal:
         """Return the records behind a position, and the position behind them.
 
         Raises:
-            DataError: a line before the end is damaged.
+            DamagedError: a line before the end is damaged.
         """
         if not self.has_more(since):
             return [], since
@@ -209,7 +213,7 @@ def records_of(data: bytes, path: Path, start: int = 0) -> tuple[list[Record], i
     ``data`` begins at byte ``start`` of the file.
 
     Raises:
-        DataError: a line is damaged and whole ones follow it, so that no crash can have cut it.
+        DamagedError: a line is damaged and whole ones follow it, so that no crash can have cut it.
     """
     records: list[Record] = []
     end, damaged = start, None
@@ -220,7 +224,7 @@ def records_of(data: bytes, path: Path, start: int = 0) -> tuple[list[Record], i
         if record is None:
             damaged = damaged or at - len(line)
         elif damaged is not None:
-            raise DataError(
+            raise DamagedError(
                 f"{path} is damaged at byte {damaged}, with whole records behind it. Put the file "
                 f"back from a copy, or cut it there to lose what follows"
             )

@@ -22,7 +22,7 @@ from serving.bundle import Bundle
 from serving.live import records, segments
 from serving.live.activity import Activities, Event
 from serving.live.attach import Attaching
-from serving.live.journal import Journal, Position, Record, StorageError
+from serving.live.journal import DamagedError, Journal, Position, Record, StorageError
 from serving.live.overlay import Added, Fields, Overlay
 from serving.live.view import LiveBundle
 from serving.recommender import Recommender, UnknownItemError
@@ -72,7 +72,7 @@ class Live:
         """Read the journals from their beginning.
 
         Raises:
-            DataError: a journal is damaged.
+            DamagedError: a journal is.
         """
         self.attaching = Attaching(self.bundle)
         self._items, self._feedback = (Journal(self.folder / n) for n in (ITEMS, FEEDBACK))
@@ -80,6 +80,7 @@ class Live:
         self._overlay = Overlay.empty(len(self.bundle.catalogue), self.bundle.item_vectors.shape[1])
         self._activities = Activities()
         self._lock = threading.RLock()
+        self._told = ("", "")
         self._view = self._look()
         self._catch_up()
 
@@ -94,9 +95,8 @@ class Live:
             with self._lock:
                 try:
                     self._catch_up()
-                except (DataError, StorageError, OSError) as error:
-                    if self.log is not None:
-                        self.log.error("journal cannot be read", why=str(error))
+                except (DamagedError, StorageError, OSError) as error:
+                    self._tell("journal cannot be read", error)
         return self._view
 
     @property
@@ -271,9 +271,14 @@ class Live:
         try:
             self._feedback.seal()
             segments.compact(self.folder, self._feedback)
-        except (OSError, StorageError, DataError) as error:
-            if self.log is not None:
-                self.log.error("no segment written", why=str(error))
+        except (OSError, StorageError, DamagedError) as error:
+            self._tell("no segment written", error)
+
+    def _tell(self, what: str, error: Exception) -> None:
+        """Log what went wrong, once until something else does: it is met at every request."""
+        if self.log is not None and self._told != (what, str(error)):
+            self.log.error(what, why=str(error))
+        self._told = what, str(error)
 
     def _look(self) -> Recommender:
         return self.make(LiveBundle.over(self.bundle, self._overlay, self._activities))

@@ -9,6 +9,7 @@ import shutil
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,8 +19,10 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from pipeline.artifacts import Store
+from pipeline.errors import DataError
 from serving.app import create_app
 from serving.live import encoders, uploads
+from serving.live.journal import line_of
 from serving.settings import Settings
 from tests import live_worlds, worlds_bundle
 
@@ -442,12 +445,22 @@ class TestDisk:
         assert client.get("/v1/items/b").status_code == 404
         assert client.get("/v1/items/new lamp").status_code == 200
 
-    def test_a_damaged_journal_stops_no_answer(self, client, tmp_path):
+    def test_a_damaged_journal_stops_no_answer_but_the_next_start(self, made, client, tmp_path):
+        told = []
+        client.app_state["service"].live.log = SimpleNamespace(
+            error=lambda what, why: told.append(f"{what}: {why}")
+        )
         client.post("/v1/items", json=LAMP)
         client.post("/v1/items", json={"id": "b", "title": "desk"})
         path = tmp_path / "items" / "00000001.log"
-        path.write_bytes(b"x" * 50 + path.read_bytes()[50:] + b"more\n")
+        whole = line_of({"op": "delete", "key": "b", "at": 0})
+        path.write_bytes(path.read_bytes() + b"no record\n" + whole)
         assert client.get("/v1/items/b").status_code == 200
         assert client.post("/v1/recommend", json={"k": 3}).status_code == 200
+        assert len(told) == 1 and "journal cannot be read" in told[0]
+        assert "is damaged at byte" in told[0]
+        problem_of(client.post("/v1/items", json={"id": "c", "title": "desk"}), 503)
+        with pytest.raises(DataError, match="is damaged at byte"), client_of(made.store, tmp_path):
+            pass
         shutil.rmtree(tmp_path / "items")
         assert client.get("/v1/items/b").status_code == 200
