@@ -50,8 +50,9 @@ class Stacked:
         first = len(self.base)
         if isinstance(at, slice):
             start, stop, step = at.indices(len(self))
-            inside = step == 1 and stop <= first
-            return self.base[start:stop] if inside else self[np.arange(start, stop, step)]
+            if step == 1 and stop <= first:
+                return self.base[start:stop]
+            return self[np.fromiter(range(len(self))[at], dtype=np.int64)]
         if isinstance(at, int | np.integer):
             row = int(at) + len(self) if at < 0 else int(at)
             return self.base[row] if row < first else self.extra[row - first]
