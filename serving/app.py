@@ -10,13 +10,14 @@ from fastapi import FastAPI
 from pipeline import places, promises
 from pipeline.artifacts import Store
 from pipeline.errors import ConfigError
-from serving import pages, routes
+from serving import pages, routes, routes_recommend
 from serving.bundle import Bundle
 from serving.middleware import BodyLimit, Json, Watch
 from serving.pictures import Pictures
 from serving.problems import add_problems, document_problems
 from serving.recommender import Recommender
 from serving.routes import Service
+from serving.routes_recommend import new_batcher
 from serving.settings import Settings
 from serving.telemetry import Metrics, open_log
 
@@ -53,6 +54,7 @@ def create_app(settings: Settings, open_bundle: OpenBundle = open_bundle) -> Fas
             "serving", bundle=service.recommender.bundle.fingerprint, ready=service.check.ready
         )
         yield {"service": service}
+        service.batcher.close()
 
     app = FastAPI(
         title="PlotPointe",
@@ -62,7 +64,8 @@ def create_app(settings: Settings, open_bundle: OpenBundle = open_bundle) -> Fas
         docs_url=None,
         redoc_url=None,
     )
-    chosen = [routes.recommending, routes.alias, routes.catalogue, routes.operations]
+    chosen = [routes_recommend.recommending, routes_recommend.alias]
+    chosen += [routes.catalogue, routes.operations]
     if settings.browse:
         chosen += [routes.users, pages.dashboard]
     for router in (*chosen, pages.reference):
@@ -86,7 +89,8 @@ def open_service(settings: Settings, bundle: Bundle, metrics: Metrics) -> Servic
     folder = settings.images or places.images_of(Store(settings.store), bundle.artifact)
     pictures, check = Pictures(folder), bundle.self_check()
     metrics.describe(bundle, check)
-    return Service(Recommender(bundle, picture=pictures.link), pictures, check, metrics)
+    recommender, batcher = Recommender(bundle, picture=pictures.link), new_batcher()
+    return Service(recommender, pictures, check, metrics, batcher)
 
 
 def _document(app: FastAPI) -> None:

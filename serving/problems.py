@@ -8,6 +8,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from serving.asker import VectorError
+from serving.columns import FilterError
 from serving.messages import Fault, Problem
 from serving.recommender import UnknownItemError, UnknownRelationError
 
@@ -46,6 +48,8 @@ def add_problems(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(UnknownItemError, _unknown_item)
     app.add_exception_handler(UnknownRelationError, _unknown_relation)
+    for kind in (FilterError, VectorError):
+        app.add_exception_handler(kind, _unanswerable)
 
 
 def _invalid(request: Request, error: Exception) -> Response:
@@ -80,6 +84,10 @@ def _unknown_item(request: Request, error: Exception) -> Response:
 
 def _unknown_relation(request: Request, error: Exception) -> Response:
     return problem(request, 422, str(error), [Fault(where="query.by", what=str(error))])
+
+
+def _unanswerable(request: Request, error: Exception) -> Response:
+    return problem(request, 422, str(error), [Fault(where="body", what=str(error))])
 
 
 def document_problems(schema: dict[str, Any]) -> dict[str, Any]:

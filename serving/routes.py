@@ -1,28 +1,21 @@
 """Paths to questions: each route asks the recommender and decides nothing itself."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
 from fastapi.responses import FileResponse, RedirectResponse
 
 from serving import browse
 from serving.bundle import SelfCheck
+from serving.grammar import Condition, Filter, Match, Range
 from serving.messages import (
-    MAX_BATCH_ITEMS,
-    MAX_K,
-    MAX_KEY,
-    MAX_OFFSET,
-    BatchAnswer,
-    BatchRequest,
     BundleDetails,
     ItemDetails,
     ItemPage,
     Liveness,
     Problem,
     Readiness,
-    Recommendations,
-    RecommendRequest,
     SimilarItems,
     UserDetails,
     UserPage,
@@ -30,7 +23,12 @@ from serving.messages import (
 from serving.pictures import MEDIA_TYPES, Pictures, is_url
 from serving.recommender import Recommender
 from serving.telemetry import Metrics
+from serving.wire import MAX_K, MAX_KEY, MAX_OFFSET
 from serving.wording import MODEL
+
+if TYPE_CHECKING:
+    from serving.batcher import Batcher
+    from serving.routes_recommend import Answer, Question
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,8 @@ class Service:
     pictures: Pictures
     check: SelfCheck
     metrics: Metrics
+    batcher: "Batcher[Question, Answer]"
+    """Gathers requests for one list each."""
 
 
 def service_of(request: Request) -> Service:
@@ -68,7 +68,8 @@ Search = Annotated[str, Query(max_length=200, description="What to look for.")]
 Skip = Annotated[int, Query(ge=0, description="How many to skip.")]
 
 
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return what answers of these statuses hold, for the document."""
     what = {
         400: "The body is not JSON.",
         404: "The catalogue holds no such item.",
@@ -79,57 +80,32 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Problem, "description": what[status]} for status in statuses}
 
 
-recommending = APIRouter(
-    prefix="/v1", tags=["recommend"], dependencies=[Depends(personal)], responses=_problems(422)
-)
 catalogue = APIRouter(
-    prefix="/v1", tags=["items"], dependencies=[Depends(shared)], responses=_problems(422)
+    prefix="/v1", tags=["items"], dependencies=[Depends(shared)], responses=problems(422)
 )
 users = APIRouter(
-    prefix="/v1", tags=["users"], dependencies=[Depends(personal)], responses=_problems(422)
+    prefix="/v1", tags=["users"], dependencies=[Depends(personal)], responses=problems(422)
 )
 operations = APIRouter(tags=["operations"])
 
 
-def recommend(ask: Ask, body: RecommendRequest) -> Recommendations:
-    """Return a ranked list for a user, a history, or both.
-
-    A user who is not known and brings no history gets popular items, labelled as such.
-    """
-    answer = ask.recommender.recommend(body)
-    ask.metrics.count([answer])
-    return answer
-
-
-recommending.post("/recommend", responses=_problems(400, 413))(recommend)
-alias = APIRouter(dependencies=[Depends(personal)])
-alias.post("/recommend", include_in_schema=False)(recommend)
-
-
-@recommending.post("/recommend:batch", responses=_problems(400, 413))
-def recommend_batch(ask: Ask, body: BatchRequest) -> BatchAnswer:
-    """Return one ranked list per request, in order."""
-    items = sum(request.k for request in body.requests)
-    if items > MAX_BATCH_ITEMS:
-        raise HTTPException(
-            422, f"the batch asks for {items:,} items, at most {MAX_BATCH_ITEMS:,} are allowed"
-        )
-    answers = ask.recommender.recommend_many(body.requests)
-    ask.metrics.count(answers)
-    return BatchAnswer(answers=answers)
-
-
-@recommending.get("/users/{key:path}/recommendations", responses=_problems(404))
-def recommend_to_user(
-    ask: Ask,
-    key: KeyPath,
-    k: K = 10,
-    offset: Offset = 0,
-    exclude_seen: Annotated[bool, Query(description="Leave out what the user has.")] = True,
-) -> Recommendations:
-    """Return a ranked list for a user; one who is not known gets popular items."""
-    request = RecommendRequest(user=key, k=k, offset=offset, exclude_seen=exclude_seen)
-    return recommend(ask, request)
+def simple_filter(
+    category: Annotated[
+        list[str] | None, Query(max_length=20, description="In any of these, at any level.")
+    ] = None,
+    brand: Annotated[list[str] | None, Query(max_length=20, description="Of any of these.")] = None,
+    price_min: Annotated[float | None, Query(ge=0, description="At least this.")] = None,
+    price_max: Annotated[float | None, Query(ge=0, description="At most this.")] = None,
+) -> Filter | None:
+    """Return the filter that the parameters of an address mean, None for none."""
+    must = [
+        Condition(key=name, match=Match(any=[*values]))
+        for name, values in (("category", category), ("brand", brand))
+        if values
+    ]
+    if price_min is not None or price_max is not None:
+        must.append(Condition(key="price", range=Range(gte=price_min, lte=price_max)))
+    return Filter(must=[*must]) if must else None
 
 
 @users.get("/users")
@@ -138,7 +114,7 @@ def list_users(ask: Ask, query: Search = "", limit: Limit = 20, offset: Skip = 0
     return browse.list_users(ask.recommender.bundle, query, limit, offset)
 
 
-@users.get("/users/{key:path}", responses=_problems(404))
+@users.get("/users/{key:path}", responses=problems(404))
 def describe_user(ask: Ask, key: KeyPath, limit: Limit = 50) -> UserDetails:
     """Return what is known of a user, with some of the items they have."""
     return browse.describe_user(ask.recommender, key, limit)
@@ -150,15 +126,17 @@ def list_items(ask: Ask, query: Search = "", limit: Limit = 20, offset: Skip = 0
     return browse.list_items(ask.recommender, query, limit, offset)
 
 
-@catalogue.get("/items/{key:path}/similar", responses=_problems(404))
+@catalogue.get("/items/{key:path}/similar", responses=problems(404))
 def similar_items(
     ask: Ask,
     key: KeyPath,
     k: K = 10,
     by: Annotated[str, Query(description="model, a modality, or bought_together.")] = MODEL,
+    offset: Offset = 0,
+    chosen: Annotated[Filter | None, Depends(simple_filter)] = None,
 ) -> SimilarItems:
     """Return the items most like one: to the model, by a modality, or taken together with it."""
-    return ask.recommender.similar(key, k, by)
+    return ask.recommender.similar(key, k, by, offset, chosen)
 
 
 @catalogue.get(
@@ -169,7 +147,7 @@ def similar_items(
             "content": {name: {} for name in sorted(set(MEDIA_TYPES.values()))},
         },
         307: {"description": "The picture is elsewhere."},
-        **_problems(404),
+        **problems(404),
     },
     response_class=Response,
 )
@@ -185,7 +163,7 @@ def item_picture(ask: Ask, key: KeyPath) -> Response:
     return FileResponse(path, media_type=MEDIA_TYPES[path.suffix.lower()], headers=cached)
 
 
-@catalogue.get("/items/{key:path}", responses=_problems(404))
+@catalogue.get("/items/{key:path}", responses=problems(404))
 def describe_item(ask: Ask, key: KeyPath) -> ItemDetails:
     """Return everything known about an item."""
     return browse.describe_item(ask.recommender, key)
@@ -203,7 +181,7 @@ def live() -> Liveness:
     return Liveness()
 
 
-@operations.get("/health/ready", responses=_problems(503))
+@operations.get("/health/ready", responses=problems(503))
 def ready(ask: Ask) -> Readiness:
     """Return that the index answers as it did when it was audited."""
     check = ask.check

@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 
 from pipeline.errors import ArtifactError, ConfigError
 from serving.app import create_app
-from serving.messages import MAX_BATCH
+from serving.wire import MAX_BATCH
 from serving.settings import Settings
 
 PROBLEM = "application/problem+json"
@@ -156,7 +156,7 @@ class TestProblems:
         def crash(*_: object):
             raise RuntimeError("secret detail")
 
-        monkeypatch.setattr("serving.recommender.Recommender.recommend", crash)
+        monkeypatch.setattr("serving.recommender.Recommender.plain", crash)
         with TestClient(create_app(settings), raise_server_exceptions=False) as client:
             problem = refused(client.post("/recommend", json={}), 500)
         assert "secret" not in json.dumps(problem)

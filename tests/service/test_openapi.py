@@ -6,7 +6,8 @@ from schemathesis.checks import load_all_checks, not_a_server_error
 from schemathesis.specs.openapi import checks
 
 from serving.app import create_app
-from serving.messages import MAX_K, RecommendRequest
+from serving.requests import RecommendRequest
+from serving.wire import MAX_K
 from serving.reference import page
 from serving.settings import Settings
 

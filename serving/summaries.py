@@ -1,0 +1,138 @@
+"""Items as lists show them, as plain dictionaries: read straight from Arrow's buffers and kept."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.arrays import Flags, Floats, Rows
+from pipeline.schema import IMAGE, KEY, PRICE, TITLE
+from serving.messages import Tier
+
+Plain = dict[str, Any]
+"""A message before it is one: what is sent, without the cost of checking ourselves."""
+
+Picture = Callable[[str, str | None], str | None]
+"""Where the picture of an item is shown from: its key and what the catalogue names, to a link."""
+
+_KEPT = 50_000
+"""Summaries that are remembered; a shop's best sellers are most of what it shows."""
+
+
+def stored_picture(key: str, image: str | None) -> str | None:
+    """Return the picture as the catalogue names it."""
+    return image
+
+
+@dataclass(frozen=True)
+class Texts:
+    """A column of strings, read without making one Arrow scalar.
+
+    Shapes:
+        bounds: (N + 1,). valid: (N,); None where every item has a string.
+    """
+
+    bounds: Rows
+    data: memoryview
+    valid: Flags | None
+
+    @classmethod
+    def of(cls, column: pa.ChunkedArray) -> "Texts":
+        """Return a column of strings."""
+        many = column.num_chunks != 1
+        array = column.cast(pa.large_string()).combine_chunks() if many else column.chunk(0)
+        large = pa.types.is_large_string(array.type)
+        flags, bounds, data = array.buffers()
+        span = slice(array.offset, array.offset + len(array) + 1)
+        valid = None
+        if flags is not None and array.null_count:
+            bits = np.unpackbits(np.frombuffer(flags, np.uint8), bitorder="little")
+            valid = bits[array.offset : array.offset + len(array)].astype(np.bool_)
+        starts = np.frombuffer(bounds, np.int64 if large else np.int32)[span]
+        return cls(starts, memoryview(data or b""), valid)
+
+    def at(self, rows: Rows) -> list[str | None]:
+        """Return the strings of rows; None for null and for an empty one."""
+        data, starts, ends = self.data, self.bounds[rows].tolist(), self.bounds[rows + 1].tolist()
+        texts = [
+            str(data[start:end], "utf-8") if end > start else None
+            for start, end in zip(starts, ends, strict=True)
+        ]
+        if self.valid is None:
+            return texts
+        known = self.valid[rows].tolist()
+        return [text if there else None for text, there in zip(texts, known, strict=True)]
+
+
+@dataclass(frozen=True)
+class Summaries:
+    """What lists show of each item.
+
+    Shapes:
+        tiers: N of them, by row.
+    """
+
+    table: pa.Table
+    tiers: Sequence[Tier]
+    picture: Picture = stored_picture
+    _kept: dict[int, Plain] = field(default_factory=dict, repr=False, compare=False)
+
+    def of(self, rows: Rows) -> list[Plain]:
+        """Return the fields of an ``ItemSummary`` for each row; not to be changed."""
+        kept, listed = self._kept, rows.tolist()
+        lacking = [row for row in dict.fromkeys(listed) if row not in kept]
+        if not lacking:
+            return [kept[row] for row in listed]
+        if len(kept) > _KEPT:
+            kept.clear()
+        read = dict(zip(lacking, self._read(np.array(lacking)), strict=True))
+        kept.update(read)
+        return [kept.get(row) or read.get(row) or self.of(np.array([row]))[0] for row in listed]
+
+    def names(self, rows: Rows) -> list[tuple[str, str | None]]:
+        """Return key and title of each row."""
+        return [(each["id"], each["title"]) for each in self.of(rows)]
+
+    def _read(self, rows: Rows) -> list[Plain]:
+        keys, titles, images = (column.at(rows) for column in self._texts)
+        prices, tiers, picture = self._prices[rows].tolist(), self.tiers, self.picture
+        return [
+            {
+                "id": key or "",
+                "title": title,
+                "image": picture(key or "", image),
+                "price": None if price != price else price,
+                "tier": tiers[row],
+            }
+            for key, title, image, price, row in zip(
+                keys, titles, images, prices, rows.tolist(), strict=True
+            )
+        ]
+
+    @cached_property
+    def _texts(self) -> list[Texts]:
+        return [Texts.of(self.table[name]) for name in (KEY, TITLE, IMAGE)]
+
+    @cached_property
+    def _prices(self) -> Floats:
+        """Return the prices as the shortest decimals that they stand for, NaN where not known."""
+        column = self.table[PRICE].cast(pa.float32()).combine_chunks().fill_null(float("nan"))
+        return decimals(np.from_dlpack(_one(column)))
+
+
+def decimals(stored: Floats) -> Floats:
+    """Return float32 numbers as the shortest decimals that they stand for; NaN if not finite."""
+    exact = stored.astype(np.float64)
+    exact[~np.isfinite(exact)] = np.nan
+    short = np.round(exact, 2)
+    other = np.flatnonzero((short.astype(np.float32) != stored) & ~np.isnan(exact))
+    for place in other.tolist():
+        short[place] = float(np.format_float_positional(stored[place]))
+    return short
+
+
+def _one(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
