@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from pipeline.arrays import Flags, Floats, Rows
 from pipeline.errors import DataError, suggest
 from pipeline.schema import CATEGORIES, KEY
+from serving import buffers
 
 Value = bool | int | float | str
 
@@ -48,9 +49,9 @@ class Coded:
         Shapes:
             returns: (N,).
         """
-        found = pc.is_in(self.values, value_set=strings(wanted).cast(self.values.type))
+        found = pc.is_in(self.values, value_set=buffers.strings(wanted).cast(self.values.type))
         held = np.zeros(self.count, dtype=np.bool_)
-        held[self.items[flags_of(found)[self.codes]]] = True
+        held[self.items[buffers.flags(found)[self.codes]]] = True
         return held
 
     def last(self) -> "Coded":
@@ -168,46 +169,34 @@ class Columns:
             return self._numbers[name]
 
 
-def strings(texts: Sequence[str]) -> pa.Array:
-    """Return strings as Arrow; ``pa.array`` would load pandas to look at them."""
-    coded = [text.encode() for text in texts]
-    bounds = np.cumsum([0, *(len(each) for each in coded)]).astype(np.int32)
-    buffers = [None, pa.py_buffer(bounds), pa.py_buffer(b"".join(coded))]
-    return pa.Array.from_buffers(pa.string(), len(coded), buffers)
-
-
-def flags_of(values: pa.Array) -> Flags:
-    """Return a boolean array without nulls as numpy's."""
-    return np.from_dlpack(values.cast(pa.uint8())).astype(np.bool_)
-
-
 def _is_list(kind: pa.DataType) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
-def _whole(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-
-
 def _coded(column: pa.ChunkedArray) -> Coded:
-    whole = _whole(column)
-    count = len(whole)
-    if _is_list(whole.type):
-        items, texts = np.from_dlpack(pc.list_parent_indices(whole)), pc.list_flatten(whole)
-    else:
-        items, texts = np.arange(count), whole
+    array = buffers.whole(column)
+    items, texts = np.arange(len(array)), array
+    if _is_list(array.type):
+        # Flattening leaves out what stands below a null list; the bounds alone would not.
+        lengths = np.where(buffers.valid(array), np.diff(buffers.bounds(array)), 0)
+        items, texts = np.repeat(items, lengths), array.flatten()
     if pa.types.is_dictionary(texts.type):
         texts = texts.cast(texts.type.value_type)
-    there = pc.fill_null(pc.not_equal(pc.binary_length(texts), 0), False)
-    coded = texts.filter(there).dictionary_encode()
-    codes = np.from_dlpack(coded.indices)
-    return Coded(count, items[flags_of(there)].astype(np.int32), codes, coded.dictionary)
+    there = buffers.valid(texts) & (np.diff(buffers.bounds(texts)) > 0)
+    coded = texts.filter(buffers.mask(there)).dictionary_encode()
+    codes = buffers.numbers(coded.indices)
+    return Coded(len(array), items[there].astype(np.int32), codes, coded.dictionary)
 
 
 def _numbers(column: pa.ChunkedArray) -> Floats:
     """Return numbers (N,), NaN where there is none; floats keep their precision."""
-    kind = column.type if pa.types.is_floating(column.type) else pa.float64()
-    if pa.types.is_boolean(column.type):
-        column = column.cast(pa.uint8())
-    whole = _whole(column.cast(kind, safe=False))
-    return np.array(np.from_dlpack(pc.fill_null(whole, float("nan"))))
+    array = buffers.whole(column)
+    kind = np.float64
+    if pa.types.is_boolean(array.type):
+        values = buffers.flags(array)
+    else:
+        values = buffers.numbers(array)
+        kind = values.dtype if pa.types.is_floating(array.type) else kind
+    found = np.array(values, dtype=kind)
+    found[~buffers.valid(array)] = np.nan
+    return found

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from pipeline.arrays import Flags, Floats, Rows
 from pipeline.schema import IMAGE, KEY, PRICE, TITLE
+from serving import buffers
 from serving.messages import Tier
 
 Plain = dict[str, Any]
@@ -42,17 +43,9 @@ class Texts:
     @classmethod
     def of(cls, column: pa.ChunkedArray) -> "Texts":
         """Return a column of strings."""
-        many = column.num_chunks != 1
-        array = column.cast(pa.large_string()).combine_chunks() if many else column.chunk(0)
-        large = pa.types.is_large_string(array.type)
-        flags, bounds, data = array.buffers()
-        span = slice(array.offset, array.offset + len(array) + 1)
-        valid = None
-        if flags is not None and array.null_count:
-            bits = np.unpackbits(np.frombuffer(flags, np.uint8), bitorder="little")
-            valid = bits[array.offset : array.offset + len(array)].astype(np.bool_)
-        starts = np.frombuffer(bounds, np.int64 if large else np.int32)[span]
-        return cls(starts, memoryview(data or b""), valid)
+        array = buffers.whole(column)
+        known = buffers.valid(array) if array.null_count else None
+        return cls(buffers.bounds(array), memoryview(array.buffers()[2] or b""), known)
 
     def at(self, rows: Rows) -> list[str | None]:
         """Return the strings of rows; None for null and for an empty one."""
@@ -119,8 +112,8 @@ class Summaries:
     @cached_property
     def _prices(self) -> Floats:
         """Return the prices as the shortest decimals that they stand for, NaN where not known."""
-        column = self.table[PRICE].cast(pa.float32()).combine_chunks().fill_null(float("nan"))
-        return decimals(np.from_dlpack(_one(column)))
+        array = buffers.whole(self.table[PRICE].cast(pa.float32()))
+        return decimals(np.where(buffers.valid(array), buffers.numbers(array), np.float32(np.nan)))
 
 
 def decimals(stored: Floats) -> Floats:
@@ -132,7 +125,3 @@ def decimals(stored: Floats) -> Floats:
     for place in other.tolist():
         short[place] = float(np.format_float_positional(stored[place]))
     return short
-
-
-def _one(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
