@@ -23,6 +23,9 @@ _SLACK = 1e-5
 _GATHERED_AT_ONCE = 1 << 18
 """Vectors scored afresh at once."""
 
+_BEYOND = 8
+"""Items scored afresh beyond those wanted."""
+
 _LOWEST = np.finfo(np.float32).min
 
 Ranked = tuple[Rows, Floats]
@@ -149,26 +152,39 @@ class Retriever:
     def _settled(
         self, wants: Sequence[Wanted], queries: Floats, rows: Rows, scores: Floats
     ) -> list[Ranked | None]:
-        """Return each list if it is full and no item beyond the last one found could be on it.
+        """Return each list if it is full and no item beyond those scored could be on it.
+
+        Only the first few that are allowed are scored afresh; where the last of them is too near
+        the last that is wanted, the list is not settled yet.
 
         Shapes:
             queries: (B, D). rows, scores: (B, F).
         """
-        whole, last = rows[:, -1] >= 0, np.where(rows[:, -1] >= 0, scores[:, -1], 0)
+        fetched = rows.shape[1]
+        free = (rows >= 0) & ~_among(rows, [want.excluded for want in wants], len(self.vectors))
+        there = free.sum(axis=1)
+        wide = min(fetched, self.depth * max(want.count for want in wants) + _BEYOND)
+        first = np.argsort(~free, axis=1, kind="stable")[:, :wide]
+        last = np.where(there > wide, np.take_along_axis(scores, first, 1)[:, -1], scores[:, -1])
+        whole = rows[:, -1] >= 0
+        last = np.where(whole, last, 0)
         edges = last + _SLACK * np.maximum(abs(scores[:, 0]), abs(last))
-        allowed = (rows >= 0) & ~_among(rows, [want.excluded for want in wants], len(self.vectors))
+        rows, free = np.take_along_axis(rows, first, 1), np.take_along_axis(free, first, 1)
         exact = np.einsum("bfd,bd->bf", self.vectors[rows], queries)
-        exact = np.where(allowed, exact, _LOWEST)
+        exact = np.where(free, exact, _LOWEST)
         order = np.lexsort((rows, -exact))
         rows, exact = np.take_along_axis(rows, order, axis=1), np.take_along_axis(exact, order, 1)
-        lists: list[Ranked | None] = []
-        counts = allowed.sum(axis=1).tolist()
-        for b, (want, there) in enumerate(zip(wants, counts, strict=True)):
-            count = want.count
-            full = there >= count and whole[b]
-            sure = full and (self.depth > 1 or not count or exact[b, count - 1] > edges[b])
-            lists.append((rows[b, :count], exact[b, :count]) if sure else None)
-        return lists
+        full = whole & (there >= [want.count for want in wants])
+        return [
+            (rows[b, : want.count], exact[b, : want.count])
+            if full[b] and self._sure(exact[b], want.count, edges[b])
+            else None
+            for b, want in enumerate(wants)
+        ]
+
+    def _sure(self, exact: Floats, count: int, edge: float) -> bool:
+        """Return whether the last that is wanted stands above everything not scored afresh."""
+        return self.depth > 1 or not count or bool(exact[count - 1] > edge)
 
     def _scan(self, want: Wanted) -> Ranked:
         """Return the best by scoring every item that the filter leaves."""
