@@ -1,11 +1,12 @@
 """Arrow arrays as numpy's, by their buffers: most of pyarrow's own ways load pandas to look."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline.arrays import Flags, Floats, Rows
+from pipeline.arrays import Flags, Rows
 
 
 def whole(column: pa.ChunkedArray) -> pa.Array:
@@ -26,11 +27,11 @@ def valid(array: pa.Array) -> Flags:
     return bits[array.offset : array.offset + len(array)].astype(np.bool_)
 
 
-def numbers(array: pa.Array) -> Floats:
+def numbers(array: pa.Array) -> Any:  # noqa: ANN401 - of any type
     """Return integers or floats as they are stored, (N,); any number where an element is null."""
     kind = np.dtype(array.type.to_pandas_dtype())
     stored = np.frombuffer(array.buffers()[1] or b"", kind)
-    found: Floats = stored[array.offset : array.offset + len(array)]
+    found = stored[array.offset : array.offset + len(array)]
     return found
 
 
@@ -43,7 +44,7 @@ def flags(array: pa.Array) -> Flags:
 def bounds(array: pa.Array) -> Rows:
     """Return where each string or list begins, and where the last ends, (N + 1,)."""
     large = pa.types.is_large_string(array.type) or pa.types.is_large_list(array.type)
-    stored = np.frombuffer(array.buffers()[1] or bytes(8), np.int64 if large else np.int32)
+    stored: Rows = np.frombuffer(array.buffers()[1] or bytes(8), "i8" if large else "i4")
     return stored[array.offset : array.offset + len(array) + 1]
 
 

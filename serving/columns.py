@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +18,7 @@ from serving import buffers
 Value = bool | int | float | str
 
 _ALIASES = {"category": CATEGORIES, "id": KEY}
-_BOUNDS: dict[str, Callable[[Floats, float], Flags]] = {
+_BOUNDS: dict[str, Callable[[Floats, Any], Flags]] = {
     "gt": np.greater,
     "gte": np.greater_equal,
     "lt": np.less,
@@ -100,9 +101,8 @@ class Columns:
         """
         name = self.named(key)
         kind = self.kind(name)
-        wanted = {"text": str, "truth": bool, "number": (int, float)}[kind]
         for value in values:
-            if not isinstance(value, wanted) or (kind == "number" and isinstance(value, bool)):
+            if _kind_of(value) != kind:
                 raise FilterError(f"{key} holds a {kind}; it cannot be compared with {value!r}")
         if kind == "text":
             return self.coded(name).holding([str(value) for value in values])
@@ -169,6 +169,12 @@ class Columns:
             return self._numbers[name]
 
 
+def _kind_of(value: Value) -> str:
+    if isinstance(value, bool):
+        return "truth"
+    return "text" if isinstance(value, str) else "number"
+
+
 def _is_list(kind: pa.DataType) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
@@ -191,12 +197,10 @@ def _coded(column: pa.ChunkedArray) -> Coded:
 def _numbers(column: pa.ChunkedArray) -> Floats:
     """Return numbers (N,), NaN where there is none; floats keep their precision."""
     array = buffers.whole(column)
-    kind = np.float64
-    if pa.types.is_boolean(array.type):
-        values = buffers.flags(array)
-    else:
-        values = buffers.numbers(array)
-        kind = values.dtype if pa.types.is_floating(array.type) else kind
-    found = np.array(values, dtype=kind)
+    is_truth = pa.types.is_boolean(array.type)
+    values = buffers.flags(array) if is_truth else buffers.numbers(array)
+    found: Floats = np.array(
+        values, dtype=values.dtype if pa.types.is_floating(array.type) else np.float64
+    )
     found[~buffers.valid(array)] = np.nan
     return found

@@ -46,7 +46,7 @@ class Diversity:
         """
         rows, scores = ranked
         caps = None if request.max_per is None else self._caps(request.max_per, rows)
-        places = np.arange(len(rows))
+        places: Rows = np.arange(len(rows))
         if request.diversity > 0:
             places = self._greedy(ranked, 1 - request.diversity, caps)
         if caps is not None:

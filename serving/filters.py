@@ -6,6 +6,7 @@ from functools import cached_property
 from threading import Lock
 
 import numpy as np
+import numpy.typing as npt
 from cachetools import LRUCache
 
 from pipeline.arrays import Flags, Rows
@@ -13,6 +14,8 @@ from serving.columns import Columns, FilterError
 from serving.grammar import Condition, Filter
 
 __all__ = ["FilterError", "Filters", "Selection", "flags_of_filter"]
+
+Bits = npt.NDArray[np.uint8]
 
 _REMEMBERED_BYTES = 128 << 20
 """Held by the selections of recent filters."""
@@ -42,7 +45,7 @@ class Selection:
         return self.by_popularity[self.flags[self.by_popularity]]
 
     @cached_property
-    def packed(self) -> Flags:
+    def packed(self) -> Bits:
         """Return the flags as bits, as FAISS reads them."""
         return np.packbits(self.flags, bitorder="little")
 

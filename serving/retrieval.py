@@ -237,9 +237,11 @@ def _limits(index: Any, selection: Selection) -> Any:  # noqa: ANN401 - faiss ha
     """Return what tells an index to look at the selection alone."""
     import faiss
 
-    chosen = faiss.IDSelectorBitmap(selection.packed)
+    # Its types do not tell what its constructors take.
+    known: Any = faiss
+    chosen = known.IDSelectorBitmap(selection.packed)
     if not isinstance(index, faiss.IndexIVF):
-        return faiss.SearchParameters(sel=chosen)
+        return known.SearchParameters(sel=chosen)
     share = max(1, len(selection.rows)) / len(selection.flags)
     probes = min(index.nlist, int(np.ceil(index.nprobe / share)))
-    return faiss.SearchParametersIVF(sel=chosen, nprobe=probes)
+    return known.SearchParametersIVF(sel=chosen, nprobe=probes)

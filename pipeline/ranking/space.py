@@ -84,7 +84,7 @@ class Space:
     @cached_property
     def _given(self) -> Flags:
         """Return which users have a vector at all, (U,)."""
-        given: Flags = np.asarray(self.user_vectors).any(axis=1)
+        given: Flags = np.logical_or.reduce(np.asarray(self.user_vectors), axis=1)
         return given
 
     def vector_of(self, user: int, seen: Rows, new: Rows) -> Floats:

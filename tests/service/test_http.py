@@ -8,8 +8,8 @@ from starlette.testclient import TestClient
 
 from pipeline.errors import ArtifactError, ConfigError
 from serving.app import create_app
-from serving.wire import MAX_BATCH
 from serving.settings import Settings
+from serving.wire import MAX_BATCH
 
 PROBLEM = "application/problem+json"
 
