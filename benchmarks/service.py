@@ -131,14 +131,14 @@ serve(Settings(store=Path(sys.argv[2]), port=int(sys.argv[1]), verify=False, log
 
 
 @contextmanager
-def serving(code: str, *arguments: str) -> Iterator[int]:
-    """Yield the port of a server in a process of its own, once it answers."""
+def serving(code: str, *arguments: str) -> Iterator[tuple[int, int]]:
+    """Yield port and process of a server, once it answers."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = int(probe.getsockname()[1])
     server = subprocess.Popen([sys.executable, "-c", code, str(port), *arguments])
     try:
         _wait(port, server)
-        yield port
+        yield port, server.pid
     finally:
         server.terminate()
         server.wait(30)
@@ -158,21 +158,35 @@ def _wait(port: int, server: subprocess.Popen[bytes]) -> None:
     raise SystemExit("the server does not answer")
 
 
-def measured(port: int, case: Case, world: World, seconds: float) -> dict[str, Any]:
-    """Return the record of one kind of request, warmed up."""
+def measured(server: tuple[int, int], case: Case, world: World, seconds: float) -> dict[str, Any]:
+    """Return the record of one kind of request, warmed up.
+
+    The server's processor time stands beside the clock's: it says what a request costs where other
+    work shares the machine.
+    """
+    port, process = server
     target = Target("127.0.0.1", port, case.path)
     bodies = case.bodies(world)
     drive(target, bodies, case.connections, WARM_UP)
+    begun = _cpu_seconds(process)
     record = drive(target, bodies, case.connections, seconds).record()
+    spent = _cpu_seconds(process) - begun
+    record["server_cpu_ms"] = round(spent / int(str(record["requests"])) * 1e3, 3)
     if case.lists > 1:
         record["lists_per_second"] = round(float(str(record["per_second"])) * case.lists)
     return record
 
 
+def _cpu_seconds(process: int) -> float:
+    """Return the processor time that a process has taken, all threads together."""
+    fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def ceilings(world: World, seconds: float) -> dict[int, dict[str, Any]]:
     """Return the record of the empty handler, by number of connections."""
-    with serving(_EMPTY) as port:
-        return {many: measured(port, Case(known, many), world, seconds) for many in (1, 32)}
+    with serving(_EMPTY) as server:
+        return {many: measured(server, Case(known, many), world, seconds) for many in (1, 32)}
 
 
 def records(store: Path, seconds: float, only: str) -> Iterator[dict[str, Any]]:
@@ -181,10 +195,10 @@ def records(store: Path, seconds: float, only: str) -> Iterator[dict[str, Any]]:
     empty = ceilings(world, seconds)
     for connections, record in empty.items():
         yield {"case": f"empty handler, {connections} connections", **record}
-    with serving(_SERVE, str(store)) as port:
+    with serving(_SERVE, str(store)) as server:
         for name, case in CASES.items():
             if only in name:
-                record = measured(port, case, world, seconds)
+                record = measured(server, case, world, seconds)
                 if case.connections in empty and case.lists == 1:
                     rate = empty[case.connections]["per_second"]
                     record["of_empty_handler"] = round(record["per_second"] / rate, 3)

@@ -74,7 +74,7 @@ def test_lists_that_hold_too_few_say_so():
     vectors = drawn(0, 200, 8)
     index = index_of(vectors, 20, 1)
     rows, scores = InvertedLists.of(index).search(drawn(1, 30, 8), 100, 2)
-    wanted, expected = index.search(drawn(1, 30, 8), 100)
+    _, expected = index.search(drawn(1, 30, 8), 100)
     np.testing.assert_array_equal(rows < 0, expected < 0)
     assert (scores[rows < 0] == np.finfo(np.float32).min).all()
 
