@@ -31,7 +31,7 @@ _TOGETHER = 64
 _BEYOND = 8
 """Items scored afresh beyond those wanted."""
 
-_LOWEST = np.finfo(np.float32).min
+_LOWEST = float(np.finfo(np.float32).min)
 
 Ranked = tuple[Rows, Floats]
 """Item rows, best first, and their scores; equal scores in order of row."""
@@ -172,26 +172,26 @@ class Retriever:
         Shapes:
             queries: (B, D). rows, scores: (B, F).
         """
-        fetched = rows.shape[1]
+        every = np.arange(len(rows))[:, None]
         free = (rows >= 0) & ~_among(rows, [want.excluded for want in wants], len(self.vectors))
-        there = free.sum(axis=1)
-        wide = min(fetched, self.depth * max(want.count for want in wants) + _BEYOND)
+        there, whole = free.sum(axis=1), rows[:, -1] >= 0
+        most = max(want.count for want in wants)
+        wide = min(rows.shape[1], self.depth * most + _BEYOND)
         first = np.argsort(~free, axis=1, kind="stable")[:, :wide]
-        last = np.where(there > wide, np.take_along_axis(scores, first, 1)[:, -1], scores[:, -1])
-        whole = rows[:, -1] >= 0
+        last = np.where(there > wide, scores[every[:, 0], first[:, -1]], scores[:, -1])
         last = np.where(whole, last, 0)
-        edges = last + _SLACK * np.maximum(abs(scores[:, 0]), abs(last))
-        rows, free = np.take_along_axis(rows, first, 1), np.take_along_axis(free, first, 1)
+        edges = (last + _SLACK * np.maximum(abs(scores[:, 0]), abs(last))).tolist()
+        rows, free = rows[every, first], free[every, first]
         exact = np.einsum("bfd,bd->bf", self.vectors[rows], queries)
-        exact = np.where(free, exact, _LOWEST)
-        order = np.lexsort((rows, -exact))
-        rows, exact = np.take_along_axis(rows, order, axis=1), np.take_along_axis(exact, order, 1)
-        full = whole & (there >= [want.count for want in wants])
+        exact[~free] = _LOWEST
+        order = np.lexsort((rows, -exact))[:, :most]
+        rows, exact = rows[every, order], exact[every, order]
+        full = [*zip(whole.tolist(), there.tolist(), edges, strict=True)]
         return [
             (rows[b, : want.count], exact[b, : want.count])
-            if full[b] and self._sure(exact[b], want.count, edges[b])
+            if ended and held >= want.count and self._sure(exact[b], want.count, edge)
             else None
-            for b, want in enumerate(wants)
+            for b, (want, (ended, held, edge)) in enumerate(zip(wants, full, strict=True))
         ]
 
     def _sure(self, exact: Floats, count: int, edge: float) -> bool:
@@ -233,7 +233,7 @@ def _among(rows: Rows, lists: Sequence[Rows], items: int) -> Flags:
     owners = np.repeat(np.arange(len(lists)), lengths)
     barred = owners * items + np.concatenate(lists)
     wanted = np.arange(len(rows))[:, None] * items + rows
-    at = np.searchsorted(barred, wanted).clip(max=len(barred) - 1)
+    at = np.minimum(np.searchsorted(barred, wanted), len(barred) - 1)
     found: Flags = barred[at] == wanted
     return found
 
