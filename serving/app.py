@@ -90,6 +90,7 @@ def open_service(settings: Settings, bundle: Bundle, metrics: Metrics) -> Servic
     pictures, check = Pictures(folder), bundle.self_check()
     metrics.describe(bundle, check)
     recommender, batcher = Recommender(bundle, picture=pictures.link), new_batcher()
+    recommender.warm()
     return Service(recommender, pictures, check, metrics, batcher)
 
 

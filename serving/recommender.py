@@ -81,6 +81,12 @@ class Recommender:
         """Return which bundle answers."""
         return BundleName(fingerprint=self.bundle.fingerprint, model=self.bundle.model)
 
+    def warm(self) -> None:
+        """Make what the first request of each kind would otherwise wait for."""
+        self._retriever.prepare()
+        users = [str(key) for key in self.bundle.users.keys[:1]]
+        self.plain([RecommendRequest(), *(RecommendRequest(user=user) for user in users)])
+
     def recommend(self, request: RecommendRequest) -> Recommendations:
         """Return the ranked list for one request."""
         return self.recommend_many([request])[0]

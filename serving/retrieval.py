@@ -147,6 +147,10 @@ class Retriever:
         scores, rows = self.index.search(np.ascontiguousarray(queries), fetch, params=limits)
         return rows, scores
 
+    def prepare(self) -> None:
+        """Look up where the index keeps its lists, before anybody waits for it."""
+        _ = self._lists
+
     @cached_property
     def _lists(self) -> InvertedLists | None:
         return InvertedLists.of(self.index)
