@@ -39,7 +39,7 @@ class Measured:
             "requests": len(self.latencies),
             "per_second": round(len(self.latencies) / self.seconds, 1) if self.seconds else 0,
             **{f"p{q}_ms": round(float(np.percentile(found, q)), 3) for q in (50, 95, 99)},
-            "max_ms": round(float(found.max()), 2),
+            "max_ms": round(float(found.max()), 3),
             "statuses": {str(status): count for status, count in sorted(self.statuses.items())},
             "bytes": round(float(np.mean(self.sizes or [0]))),
         }

@@ -156,8 +156,8 @@ class TestProblems:
         def crash(*_: object):
             raise RuntimeError("secret detail")
 
-        monkeypatch.setattr("serving.recommender.Recommender.plain", crash)
         with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+            monkeypatch.setattr("serving.recommender.Recommender.plain", crash)
             problem = refused(client.post("/recommend", json={}), 500)
         assert "secret" not in json.dumps(problem)
         logged = json.loads(capfd.readouterr().err.splitlines()[0])
