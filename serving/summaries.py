@@ -75,15 +75,17 @@ class Summaries:
 
     def of(self, rows: Rows) -> list[Plain]:
         """Return the fields of an ``ItemSummary`` for each row; not to be changed."""
+        # Other threads may empty what is kept at any time; ``found`` is ours.
         kept, listed = self._kept, rows.tolist()
-        lacking = [row for row in dict.fromkeys(listed) if row not in kept]
-        if not lacking:
-            return [kept[row] for row in listed]
-        if len(kept) > _KEPT:
-            kept.clear()
-        read = dict(zip(lacking, self._read(np.array(lacking)), strict=True))
-        kept.update(read)
-        return [kept.get(row) or read.get(row) or self.of(np.array([row]))[0] for row in listed]
+        found = {row: kept.get(row) for row in listed}
+        lacking = [row for row, known in found.items() if known is None]
+        if lacking:
+            read = dict(zip(lacking, self._read(np.array(lacking)), strict=True))
+            if len(kept) > _KEPT:
+                kept.clear()
+            kept.update(read)
+            found.update(read)
+        return [each for row in listed if (each := found[row]) is not None]
 
     def names(self, rows: Rows) -> list[tuple[str, str | None]]:
         """Return key and title of each row."""
@@ -111,13 +113,13 @@ class Summaries:
 
     @cached_property
     def _prices(self) -> Floats:
-        """Return the prices as the shortest decimals that they stand for, NaN where not known."""
+        """Return the prices as the short decimals that they stand for, NaN where not known."""
         array = buffers.whole(self.table[PRICE].cast(pa.float32()))
         return decimals(np.where(buffers.valid(array), buffers.numbers(array), np.float32(np.nan)))
 
 
 def decimals(stored: Floats) -> Floats:
-    """Return float32 numbers as the shortest decimals that they stand for; NaN if not finite."""
+    """Return float32 numbers as the short decimals that they stand for; NaN if not finite."""
     exact = stored.astype(np.float64)
     exact[~np.isfinite(exact)] = np.nan
     short = np.round(exact, 2)
