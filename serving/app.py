@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from pipeline import places, promises
 from pipeline.artifacts import Store
 from pipeline.errors import ConfigError
-from serving import pages, routes, routes_feedback, routes_items
+from serving import pages, routes, routes_feedback, routes_items, routes_recommend
 from serving.bundle import Bundle
 from serving.live.door import Door
 from serving.live.encoders import Encoders
@@ -22,6 +22,7 @@ from serving.pictures import Pictures
 from serving.problems import add_problems, document_problems
 from serving.recommender import Recommender
 from serving.routes import Service
+from serving.routes_recommend import new_batcher
 from serving.settings import Settings
 from serving.telemetry import Metrics, open_log
 
@@ -58,6 +59,7 @@ def create_app(settings: Settings, open_bundle: OpenBundle = open_bundle) -> Fas
             "serving", bundle=service.recommender.bundle.fingerprint, ready=service.check.ready
         )
         yield {"service": service}
+        service.batcher.close()
 
     app = FastAPI(
         title="PlotPointe",
@@ -67,8 +69,9 @@ def create_app(settings: Settings, open_bundle: OpenBundle = open_bundle) -> Fas
         docs_url=None,
         redoc_url=None,
     )
-    chosen = [routes.recommending, routes.alias, routes.catalogue, routes.operations]
+    chosen = [routes_recommend.recommending, routes_recommend.alias]
     chosen += [routes_items.items, routes_items.searching, routes_feedback.feedback]
+    chosen += [routes.catalogue, routes.operations]
     if settings.browse:
         chosen += [routes.users, pages.dashboard]
     for router in (*chosen, pages.reference):
@@ -95,8 +98,10 @@ def open_service(settings: Settings, bundle: Bundle, metrics: Metrics) -> Servic
     metrics.describe(bundle, check)
     make = partial(Recommender, picture=pictures.link)
     live = Live(bundle, state, make, open_log(settings.log_level))
+    live.recommender.warm()
     encoders = Encoders(live.attaching.contents, switch="on" if settings.encoders else "off")
-    return Service(live, Door(live, encoders, state), pictures, check, metrics)
+    door = Door(live, encoders, state)
+    return Service(live, door, pictures, check, metrics, new_batcher())
 
 
 def _document(app: FastAPI) -> None:

@@ -215,16 +215,22 @@ class Bundle:
         """Return what a user did since the bundle was made: nothing, see serving/live."""
         return NOTHING
 
-    def tier(self, item: int) -> Tier:
-        """Return hot (trained with interactions), warm (content only) or cold (neither).
+    @cached_property
+    def tiers(self) -> list[Tier]:
+        """Return for each item hot (trained with interactions), warm (content only) or cold.
 
         An item that no modality connects to any other has no content to go by.
         """
-        if self.hot[item]:
-            return HOT
         knn = [self.graphs[m] for m in self.modalities]
-        known = not knn or any(g.indptr[item] < g.indptr[item + 1] for g in knn)
-        return WARM if known else COLD
+        known = np.full(len(self.hot), not knn)
+        for graph in knn:
+            known |= np.diff(graph.indptr) > 0
+        names: list[Tier] = [COLD, WARM, HOT]
+        return [names[place] for place in np.where(self.hot, 2, known).tolist()]
+
+    def tier(self, item: int) -> Tier:
+        """Return hot, warm or cold."""
+        return self.tiers[item]
 
     def self_check(self) -> SelfCheck:
         """Return how well the index repeats the canaries' exact lists."""
@@ -258,7 +264,8 @@ def _second_stage(bundle: Bundle) -> SecondStage | None:
 
 
 def _float32(array: np.ndarray) -> Floats:
-    return array.astype(np.float32, copy=False)
+    # A plain view: taking rows of a ``memmap`` makes another, and costs more than the rows.
+    return np.asarray(array.astype(np.float32, copy=False))
 
 
 def _check_sizes(artifact: Artifact) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from pipeline.arrays import Rows
 from pipeline.artifacts import Artifact
@@ -69,9 +70,23 @@ class Catalogue:
         text: str | None = self._descriptions[row].as_py()
         return text
 
+    def changes(self) -> tuple[Rows, pa.Table]:
+        """Return the rows that were changed, and a table of them: none, see serving/live."""
+        return np.empty(0, dtype=np.int64), self.table.slice(0, 0)
+
     def whole(self) -> pa.Table:
         """Return every column of every item, read from disk."""
         return self.artifact.table(_FILE)
+
+    @cached_property
+    def columns(self) -> list[str]:
+        """Return the names of all columns of the file, in its order."""
+        return list(pq.read_schema(self.artifact.file(_FILE)).names)
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """Return a column by its name; one that lists do not show is read from disk."""
+        shown = name in self.table.column_names
+        return (self.table if shown else self.artifact.table(_FILE, [name]))[name]
 
     def search(self, query: str) -> Rows:
         """Return the rows whose title contains ``query`` in any case, or whose key begins so."""

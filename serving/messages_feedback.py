@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import orjson
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StrictFloat, StrictInt
 
-from serving.messages import MAX_KEY, Key, Message
+from serving.wire import MAX_KEY, Key, Message
 
 MAX_EVENTS = 1_000
 """Most events in a batch."""

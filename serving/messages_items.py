@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StrictFloat, StrictInt
 
-from serving.messages import MAX_K, ItemSummary, Key, Message, Recommendation
+from serving.messages import ItemSummary, Recommendation
+from serving.wire import MAX_K, Key, Message
 
 MAX_TITLE = 2_000
 """Longest title or brand."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from serving.catalogue import Item
 
@@ -29,13 +29,12 @@ class Pictures:
     sent: Path | None = None
     """Where those are that were sent to the service."""
 
-    def link(self, item: Item) -> str | None:
-        """Return where a browser finds the picture, None where there is none."""
-        if is_url(item.image):
-            return item.image
-        if item.image is None or self._folder_of(item.image) is None:
-            return None
-        return f"/v1/items/{quote(item.key, safe='')}/image"
+    def link(self, key: str, image: str | None) -> str | None:
+        """Return where a browser finds an item's picture, None where there is none."""
+        if image is None or is_url(image):
+            return image
+        here = self._folder_of(image) is not None
+        return f"/v1/items/{quote(key, safe='')}/image" if here else None
 
     def file(self, item: Item) -> Path | None:
         """Return the picture's file, None where it is missing, no picture, or outside."""
@@ -52,4 +51,4 @@ class Pictures:
 
 def is_url(image: str | None) -> bool:
     """Return whether a stored picture is a web address."""
-    return image is not None and urlsplit(image).scheme in ("http", "https")
+    return image is not None and image[:8].lower().startswith(("http://", "https://"))

@@ -8,6 +8,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from serving.asker import VectorError
+from serving.columns import FilterError
 from serving.live.attach import CannotAttachError, ContentError
 from serving.live.encoders import NoEncoderError, UnusablePictureError
 from serving.live.journal import DamagedError, StorageError
@@ -57,6 +59,8 @@ def add_problems(app: FastAPI) -> None:
     app.add_exception_handler(NoEncoderError, _cannot)
     app.add_exception_handler(StorageError, _not_kept)
     app.add_exception_handler(DamagedError, _damaged)
+    for kind in (FilterError, VectorError):
+        app.add_exception_handler(kind, _unanswerable)
 
 
 def _invalid(request: Request, error: Exception) -> Response:
@@ -111,6 +115,10 @@ def _not_kept(request: Request, error: Exception) -> Response:
 def _damaged(request: Request, error: Exception) -> Response:
     detail = "nothing can be kept now: the journal is damaged, and the service's log says where"
     return problem(request, 503, detail)
+
+
+def _unanswerable(request: Request, error: Exception) -> Response:
+    return problem(request, 422, str(error), [Fault(where="body", what=str(error))])
 
 
 def document_problems(schema: dict[str, Any]) -> dict[str, Any]:

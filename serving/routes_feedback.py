@@ -6,9 +6,9 @@ from fastapi import APIRouter, Depends, Header
 
 from serving.live.records import digest_of
 from serving.live.state import events_of
-from serving.messages import MAX_KEY
 from serving.messages_feedback import Feedback, FeedbackTaken
 from serving.routes import Ask, personal, problems
+from serving.wire import MAX_KEY
 
 feedback = APIRouter(
     prefix="/v1", tags=["feedback"], dependencies=[Depends(personal)],

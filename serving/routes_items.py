@@ -10,7 +10,6 @@ from pydantic import ValidationError
 from serving.live.search import modalities_of, most_alike
 from serving.live.state import Put
 from serving.live.view import LiveBundle
-from serving.messages import MAX_K, Recommendation
 from serving.messages_items import (
     ContentQuery,
     Deleted,
@@ -20,7 +19,7 @@ from serving.messages_items import (
     NewItem,
 )
 from serving.routes import Ask, KeyPath, Service, personal, problems
-from serving.wording import alike
+from serving.wire import MAX_K
 
 items = APIRouter(
     prefix="/v1", tags=["items"], dependencies=[Depends(personal)],
@@ -129,11 +128,6 @@ def _found(ask: Service, query: ContentQuery, image: bytes | None) -> FoundItems
     bundle = recommender.bundle
     assert isinstance(bundle, LiveBundle)
     rows, scores = most_alike(ask.live.attaching, bundle.overlay, modality, vector, query.k)
-    shown = [
-        Recommendation(**dict(summary), rank=rank, score=score, reasons=[alike(modality)])
-        for rank, (summary, score) in enumerate(
-            zip(recommender.summaries(rows), scores.tolist(), strict=True), 1
-        )
-    ]
     few = None if len(rows) == query.k else f"{len(rows)} items have {modality}"
-    return FoundItems(by=modality, items=shown, shortfall_reason=few)
+    shown = recommender.answers.alike(modality, (rows, scores), 0)
+    return FoundItems.model_validate({"by": modality, "items": shown, "shortfall_reason": few})

@@ -2,6 +2,8 @@
 
 import logging
 import sys
+from collections import Counter as Counted
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
@@ -10,7 +12,6 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from structlog.typing import FilteringBoundLogger
 
 from serving.bundle import Bundle, SelfCheck
-from serving.messages import Recommendations
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -102,12 +103,13 @@ class Metrics:
         self.requests.labels(method, route, str(status)).inc()
         self.seconds.labels(method, route).observe(seconds)
 
-    def count(self, answers: list[Recommendations]) -> None:
-        """Count recommended lists."""
-        for answer in answers:
-            self.recommended.labels(answer.strategy, answer.user_tier).inc()
-            if answer.shortfall_reason:
-                self.short.inc()
+    def count(self, answers: Sequence[Mapping[str, Any]]) -> None:
+        """Count recommended lists, given as the fields of ``Recommendations``."""
+        kinds = Counted((answer["strategy"], answer["user_tier"]) for answer in answers)
+        for kind, count in kinds.items():
+            self.recommended.labels(*kind).inc(count)
+        if short := sum(answer["shortfall_reason"] is not None for answer in answers):
+            self.short.inc(short)
 
     def describe(self, bundle: Bundle, check: SelfCheck) -> None:
         """Set what is served and how well its index answers."""

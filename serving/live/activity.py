@@ -9,8 +9,8 @@ import numpy as np
 
 from pipeline.ids import UNKNOWN
 from serving.bundle import NOTHING, Activity, Bundle
-from serving.messages import MAX_HISTORY
 from serving.messages_feedback import NEGATIVE, PASSIVE
+from serving.wire import MAX_HISTORY
 
 REMEMBERED = 1_000_000
 """Ids of events and keys of batches that are known again, the latest."""

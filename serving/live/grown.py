@@ -6,7 +6,7 @@ from typing import Any, cast
 import numpy as np
 import scipy.sparse as sp
 
-from pipeline.arrays import Floats, Rows
+from pipeline.arrays import Flags, Floats, Rows
 from pipeline.nearest import top_k_of_scores
 
 
@@ -118,11 +118,24 @@ class GrownIndex:
         self.base, self.extra = base, extra
         self.d, self.ntotal = base.d, base.ntotal + len(extra)
 
-    def search(self, queries: Floats, k: int, **how: Any) -> tuple[Floats, Rows]:  # noqa: ANN401
-        """Return scores and rows of the k best, as the index does; -1 where there are fewer."""
+    def search(
+        self,
+        queries: Floats,
+        k: int,
+        flags: Flags | None = None,
+        **how: Any,  # noqa: ANN401
+    ) -> tuple[Floats, Rows]:
+        """Return scores and rows of the k best, as the index does; -1 where there are fewer.
+
+        Shapes:
+            queries: (B, D). flags: (N + M,), which added items may be found; ``how`` tells the
+            index which of its own.
+        """
         scores, rows = self.base.search(queries, k, **how)
-        places, products = top_k_of_scores(queries @ self.extra.T, k)
+        first = self.base.ntotal
+        free = np.arange(len(self.extra)) if flags is None else np.flatnonzero(flags[first:])
+        places, products = top_k_of_scores(queries @ self.extra[free].T, k)
         scores = np.concatenate([scores, products.astype(np.float32)], axis=1)
-        rows = np.concatenate([rows, places + self.base.ntotal], axis=1)
+        rows = np.concatenate([rows, free[places] + first], axis=1)
         best, found = top_k_of_scores(scores, k)
         return found, np.take_along_axis(rows, best, axis=1)

@@ -31,7 +31,7 @@ ITEMS, FEEDBACK = "items", "feedback"
 SEGMENT_BYTES = 4_000_000
 """A file of the feedback journal is closed, and written as a segment, above this size."""
 
-Make = Callable[[Bundle], Recommender]
+Make = Callable[..., Recommender]
 T = TypeVar("T")
 
 
@@ -81,6 +81,7 @@ class Live:
         self._activities = Activities()
         self._lock = threading.RLock()
         self._told = ("", "")
+        self._base = self.make(self.bundle)
         self._view = self._look()
         self._catch_up()
 
@@ -281,7 +282,8 @@ class Live:
         self._told = what, str(error)
 
     def _look(self) -> Recommender:
-        return self.make(LiveBundle.over(self.bundle, self._overlay, self._activities))
+        view = LiveBundle.over(self.bundle, self._overlay, self._activities)
+        return self.make(view, under=self._base)
 
     def _same(self, key: str, digest: str) -> bool:
         row = self._row(key)

@@ -79,6 +79,13 @@ class LiveCatalogue(Catalogue):
             return text
         return self.base.description(row)
 
+    def column(self, name: str) -> pa.ChunkedArray:
+        """Return a column by its name, as it is now."""
+        if name in self.table.column_names:
+            return self.table[name]
+        rows, changed = self.changes()
+        return woven(pa.table({name: self.base.column(name)}), rows, changed.select([name]))[name]
+
     def whole(self) -> pa.Table:
         """Return every column of every row, as they are now."""
         rows, changed = self.changes()
@@ -204,12 +211,21 @@ class LiveBundle(Bundle):
         found = self.activities.get(user, NOTHING) if user is not None else NOTHING
         return found.below(len(self.catalogue))
 
+    @cached_property
+    def tiers(self) -> list[Tier]:
+        """Return for each item hot, warm or cold."""
+        return [*self._base.tiers, *(self.tier(self.overlay.first + at) for at in self._added)]
+
     def tier(self, item: int) -> Tier:
         """Return hot, warm or cold."""
         added = self.overlay.item(item)
         if added is None:
             return self._base.tier(item)
         return WARM if added.known else COLD
+
+    @property
+    def _added(self) -> range:
+        return range(len(self.overlay.added))
 
     @property
     def _base(self) -> Bundle:

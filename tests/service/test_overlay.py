@@ -13,9 +13,9 @@ from serving.bundle import NOTHING, Activity, Bundle
 from serving.live.grown import Edges, GrownGraph, GrownIndex, Stacked
 from serving.live.overlay import Added, Overlay
 from serving.live.view import LiveBundle, woven
-from serving.messages import RecommendRequest
 from serving.ranking import with_newcomers
 from serving.recommender import Recommender
+from serving.requests import RecommendRequest
 from serving.retrieval import Wanted, top_allowed_naive
 from tests import worlds_bundle
 
