@@ -1,13 +1,11 @@
 """Paths to questions: each route asks the recommender and decides nothing itself."""
 
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
 from fastapi.responses import FileResponse, RedirectResponse
 
 from serving import browse
-from serving.bundle import SelfCheck
 from serving.messages import (
     MAX_BATCH_ITEMS,
     MAX_K,
@@ -15,37 +13,23 @@ from serving.messages import (
     MAX_OFFSET,
     BatchAnswer,
     BatchRequest,
-    BundleDetails,
     ItemDetails,
     ItemPage,
-    Liveness,
     Problem,
-    Readiness,
     Recommendations,
     RecommendRequest,
     SimilarItems,
     UserDetails,
     UserPage,
 )
-from serving.pictures import MEDIA_TYPES, Pictures, is_url
-from serving.recommender import Recommender
-from serving.telemetry import Metrics
+from serving.pictures import MEDIA_TYPES, is_url
+from serving.service import Service
 from serving.wording import MODEL
 
 
-@dataclass(frozen=True)
-class Service:
-    """What every route may use."""
-
-    recommender: Recommender
-    pictures: Pictures
-    check: SelfCheck
-    metrics: Metrics
-
-
 def service_of(request: Request) -> Service:
-    """Return the service that the application's lifespan opened."""
-    service: Service = request.state.service
+    """Return what answers at this moment; a route asks once and keeps to it."""
+    service: Service = request.state.deployment.service
     return service
 
 
@@ -68,27 +52,28 @@ Search = Annotated[str, Query(max_length=200, description="What to look for.")]
 Skip = Annotated[int, Query(ge=0, description="How many to skip.")]
 
 
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return what OpenAPI tells of the statuses that a route refuses with."""
     what = {
         400: "The body is not JSON.",
         404: "The catalogue holds no such item.",
         413: "The body is too large.",
         422: "A field is missing, unknown or out of range.",
+        409: "The bundles in service do not allow it.",
         503: "The index does not answer as it was audited.",
     }
     return {status: {"model": Problem, "description": what[status]} for status in statuses}
 
 
 recommending = APIRouter(
-    prefix="/v1", tags=["recommend"], dependencies=[Depends(personal)], responses=_problems(422)
+    prefix="/v1", tags=["recommend"], dependencies=[Depends(personal)], responses=problems(422)
 )
 catalogue = APIRouter(
-    prefix="/v1", tags=["items"], dependencies=[Depends(shared)], responses=_problems(422)
+    prefix="/v1", tags=["items"], dependencies=[Depends(shared)], responses=problems(422)
 )
 users = APIRouter(
-    prefix="/v1", tags=["users"], dependencies=[Depends(personal)], responses=_problems(422)
+    prefix="/v1", tags=["users"], dependencies=[Depends(personal)], responses=problems(422)
 )
-operations = APIRouter(tags=["operations"])
 
 
 def recommend(ask: Ask, body: RecommendRequest) -> Recommendations:
@@ -96,17 +81,15 @@ def recommend(ask: Ask, body: RecommendRequest) -> Recommendations:
 
     A user who is not known and brings no history gets popular items, labelled as such.
     """
-    answer = ask.recommender.recommend(body)
-    ask.metrics.count([answer])
-    return answer
+    return ask.recommend(body)
 
 
-recommending.post("/recommend", responses=_problems(400, 413))(recommend)
+recommending.post("/recommend", responses=problems(400, 413))(recommend)
 alias = APIRouter(dependencies=[Depends(personal)])
 alias.post("/recommend", include_in_schema=False)(recommend)
 
 
-@recommending.post("/recommend:batch", responses=_problems(400, 413))
+@recommending.post("/recommend:batch", responses=problems(400, 413))
 def recommend_batch(ask: Ask, body: BatchRequest) -> BatchAnswer:
     """Return one ranked list per request, in order."""
     items = sum(request.k for request in body.requests)
@@ -114,12 +97,10 @@ def recommend_batch(ask: Ask, body: BatchRequest) -> BatchAnswer:
         raise HTTPException(
             422, f"the batch asks for {items:,} items, at most {MAX_BATCH_ITEMS:,} are allowed"
         )
-    answers = ask.recommender.recommend_many(body.requests)
-    ask.metrics.count(answers)
-    return BatchAnswer(answers=answers)
+    return BatchAnswer(answers=ask.recommend_many(body.requests))
 
 
-@recommending.get("/users/{key:path}/recommendations", responses=_problems(404))
+@recommending.get("/users/{key:path}/recommendations", responses=problems(404))
 def recommend_to_user(
     ask: Ask,
     key: KeyPath,
@@ -138,7 +119,7 @@ def list_users(ask: Ask, query: Search = "", limit: Limit = 20, offset: Skip = 0
     return browse.list_users(ask.recommender.bundle, query, limit, offset)
 
 
-@users.get("/users/{key:path}", responses=_problems(404))
+@users.get("/users/{key:path}", responses=problems(404))
 def describe_user(ask: Ask, key: KeyPath, limit: Limit = 50) -> UserDetails:
     """Return what is known of a user, with some of the items they have."""
     return browse.describe_user(ask.recommender, key, limit)
@@ -150,7 +131,7 @@ def list_items(ask: Ask, query: Search = "", limit: Limit = 20, offset: Skip = 0
     return browse.list_items(ask.recommender, query, limit, offset)
 
 
-@catalogue.get("/items/{key:path}/similar", responses=_problems(404))
+@catalogue.get("/items/{key:path}/similar", responses=problems(404))
 def similar_items(
     ask: Ask,
     key: KeyPath,
@@ -169,7 +150,7 @@ def similar_items(
             "content": {name: {} for name in sorted(set(MEDIA_TYPES.values()))},
         },
         307: {"description": "The picture is elsewhere."},
-        **_problems(404),
+        **problems(404),
     },
     response_class=Response,
 )
@@ -185,43 +166,7 @@ def item_picture(ask: Ask, key: KeyPath) -> Response:
     return FileResponse(path, media_type=MEDIA_TYPES[path.suffix.lower()], headers=cached)
 
 
-@catalogue.get("/items/{key:path}", responses=_problems(404))
+@catalogue.get("/items/{key:path}", responses=problems(404))
 def describe_item(ask: Ask, key: KeyPath) -> ItemDetails:
     """Return everything known about an item."""
     return browse.describe_item(ask.recommender, key)
-
-
-@operations.get("/v1/bundle")
-def describe_bundle(ask: Ask) -> BundleDetails:
-    """Return which bundle is served, and how its index was audited."""
-    return browse.describe_bundle(ask.recommender)
-
-
-@operations.get("/health/live")
-def live() -> Liveness:
-    """Return that the process answers."""
-    return Liveness()
-
-
-@operations.get("/health/ready", responses=_problems(503))
-def ready(ask: Ask) -> Readiness:
-    """Return that the index answers as it did when it was audited."""
-    check = ask.check
-    if not check.ready:
-        raise HTTPException(503, check.reason)
-    return Readiness(
-        bundle=ask.recommender.name,
-        canaries=check.canaries,
-        recall=check.recall,
-        floor=check.floor,
-    )
-
-
-@operations.get(
-    "/metrics",
-    response_class=Response,
-    responses={200: {"description": "Prometheus text.", "content": {"text/plain": {}}}},
-)
-def metrics(ask: Ask) -> Response:
-    """Return the metrics in Prometheus's text format."""
-    return Response(ask.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -19,8 +19,9 @@ def serve(settings: Settings) -> None:
         ArtifactError: there is no bundle to serve, or it does not fit together.
         ConfigError: the address cannot be listened on.
     """
-    bundle = open_bundle(settings)
-    app = create_app(settings, open_bundle=lambda _: bundle)
+    # Handed over, not kept: it has to go when another bundle takes its place.
+    opened = [open_bundle(settings)]
+    app = create_app(settings, open_bundle=lambda _: opened.pop())
     config = uvicorn.Config(
         app,
         log_config=server_log_config(settings.log_level),

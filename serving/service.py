@@ -1,0 +1,127 @@
+"""What the routes ask: the lineup of this moment, and a list from the arm that a user meets."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from structlog.typing import FilteringBoundLogger
+
+from pipeline.errors import PlotpointeError
+from serving.bundle import SelfCheck
+from serving.cache import AnswerCache
+from serving.deployment.arms import Arm, Lineup
+from serving.deployment.guardrail import Outcome, Trial
+from serving.deployment.shadow import Shadow
+from serving.messages import Recommendations, RecommendRequest
+from serving.pictures import Pictures
+from serving.recommender import Recommender
+from serving.telemetry.metrics import Metrics
+from serving.telemetry.tracing import span
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What stays while bundles come and go."""
+
+    metrics: Metrics
+    log: FilteringBoundLogger
+    cache: AnswerCache
+    trial: Trial
+    shadow: Shadow
+
+
+@dataclass(frozen=True)
+class Service:
+    """What every route may use: one immutable view, held from a request's beginning to its end."""
+
+    lineup: Lineup
+    desk: Desk
+
+    @property
+    def recommender(self) -> Recommender:
+        """Return the control's recommender: what everything but lists is answered from."""
+        return self.lineup.control.recommender
+
+    @property
+    def pictures(self) -> Pictures:
+        """Return the control's pictures."""
+        return self.lineup.control.pictures
+
+    @property
+    def check(self) -> SelfCheck:
+        """Return how the control's index did when it was last asked."""
+        return self.lineup.control.check
+
+    @property
+    def metrics(self) -> Metrics:
+        """Return the service's metrics."""
+        return self.desk.metrics
+
+    def recommend(self, request: RecommendRequest) -> Recommendations:
+        """Return the list for a request from the arm that its user meets."""
+        arm, cache = self.lineup.arm_of(request), self.desk.cache
+        if not cache.entries:
+            answer = self._ask(arm, [request])[0]
+        else:
+            key = cache.key(arm.stamp, request)
+            kept = cache.find(key)
+            if kept is None:
+                answer = self._ask(arm, [request])[0]
+                cache.keep(key, answer)
+            else:
+                answer = kept.model_copy(update={"recommendation_id": arm.recommender.new_id()})
+        self._count([request], [answer])
+        return answer
+
+    def recommend_many(self, requests: Sequence[RecommendRequest]) -> list[Recommendations]:
+        """Return the list of each request in order; each arm searches once."""
+        meets = [self.lineup.arm_of(request) for request in requests]
+        answers: dict[int, Recommendations] = {}
+        order = sorted(range(len(requests)), key=lambda at: meets[at].role)
+        for _, places in groupby(order, key=lambda at: meets[at].role):
+            at = [*places]
+            found = self._ask(meets[at[0]], [requests[one] for one in at])
+            answers.update(zip(at, found, strict=True))
+        listed = [answers[at] for at in range(len(requests))]
+        self._count(requests, listed)
+        return listed
+
+    def _ask(self, arm: Arm, requests: Sequence[RecommendRequest]) -> list[Recommendations]:
+        """Return an arm's lists; where a challenger fails the control answers in its place."""
+        desk, started = self.desk, time.perf_counter()
+        try:
+            with span("recommend", arm=arm.role, bundle=arm.fingerprint, lists=len(requests)):
+                answers = _asked(arm.recommender, requests)
+        except PlotpointeError:
+            raise
+        except Exception:
+            desk.trial.add(arm.role, [Outcome(0.0, failed=True, short=False)] * len(requests))
+            desk.metrics.arm_answers.labels(arm.role, "failed").inc(len(requests))
+            if arm is self.lineup.control:
+                raise
+            desk.log.exception("challenger failed", bundle=arm.fingerprint)
+            return self._ask(self.lineup.control, requests)
+        self._note(arm, answers, time.perf_counter() - started)
+        return answers
+
+    def _note(self, arm: Arm, answers: Sequence[Recommendations], seconds: float) -> None:
+        desk, role = self.desk, arm.role
+        short = [answer.shortfall_reason is not None for answer in answers]
+        desk.metrics.searched(role, seconds, len(answers), sum(short))
+        if self.lineup.challenger is not None:
+            each = seconds / len(answers)
+            desk.trial.add(role, [Outcome(each, failed=False, short=missing) for missing in short])
+
+    def _count(
+        self, requests: Sequence[RecommendRequest], answers: Sequence[Recommendations]
+    ) -> None:
+        self.desk.metrics.count(answers)
+        for request, answer in zip(requests, answers, strict=True):
+            self.desk.shadow.offer(self.lineup, request, answer)
+
+
+def _asked(recommender: Recommender, requests: Sequence[RecommendRequest]) -> list[Recommendations]:
+    if len(requests) == 1:
+        return [recommender.recommend(requests[0])]
+    return recommender.recommend_many(requests)
