@@ -16,6 +16,7 @@ from serving.bundle import Bundle
 from serving.deployment.deployment import Deployment
 from serving.deployment.opening import open_verified
 from serving.deployment.start import deployed
+from serving.draining import drained
 from serving.keys import KeyRing
 from serving.middleware import BodyLimit, Gate, GateLimits, Json, Keys, Lag, Rate, Watch
 from serving.problems import add_problems, document_problems
@@ -67,7 +68,8 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         """Yield the state with the bundle open, and watch it until the end."""
-        with deployed(settings, open_bundle(settings), tools) as deployment:
+        watched = deployed(settings, open_bundle(settings), tools)
+        with drained(settings.drain_seconds, ends), watched as deployment:
             beating = asyncio.create_task(lag.beat())
             yield {"deployment": deployment, "slow": tools.slow, "draining": ends}
             beating.cancel()

@@ -7,6 +7,7 @@ import numpy as np
 
 from pipeline.arrays import Floats, Rows
 from pipeline.nearest import top_k_faiss, top_k_of_scores
+from serving.telemetry.tracing import span
 
 _SCAN_SHARE = 0.5
 """Above this share of the catalogue, comparing with every item is the cheaper search."""
@@ -81,9 +82,11 @@ class Retriever:
             return []
         fetch = self.depth * max(want.first_fetch for want in wants)
         if self._scanning(fetch):
-            return [self._scan(want) for want in wants]
+            with span("search", queries=len(wants), fetch=len(self.vectors)):
+                return [self._scan(want) for want in wants]
         queries = np.stack([want.vector for want in wants])
-        rows, scores = top_k_faiss(self.index, queries, fetch)
+        with span("search", queries=len(queries), fetch=fetch):
+            rows, scores = top_k_faiss(self.index, queries, fetch)
         return [
             self._settled(want, *found) or self._search(want, 2 * fetch)
             for want, found in zip(wants, zip(rows, scores, strict=True), strict=True)

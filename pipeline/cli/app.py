@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from pipeline.cli import ask, data, doctor, inspect, plan, run, tune
+from pipeline.cli import ask, data, doctor, inspect, keys, plan, run, tune
 from pipeline.cli.output import complain
 from pipeline.errors import PlotpointeError
 from pipeline.execute import explain_os_error
@@ -27,6 +27,7 @@ doctor.add_to(app)
 ask.add_to(app)
 data.add_to(app)
 tune.add_to(app)
+keys.add_to(app)
 
 
 def main() -> None:

@@ -167,11 +167,20 @@ class Rate:
     def _parsed(self, rate: str) -> RateLimitItem:
         found = self.rates.get(rate)
         if found is None:
-            try:
-                found = self.rates[rate] = parse(rate)
-            except ValueError:
-                raise ConfigError(f"{rate!r} is no rate; write one like 600/minute") from None
+            found = self.rates[rate] = parsed(rate)
         return found
+
+
+def parsed(rate: str) -> RateLimitItem:
+    """Return a rate such as ``600/minute``.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        return parse(rate)
+    except ValueError:
+        raise ConfigError(f"{rate!r} is no rate; write one like 600/minute") from None
 
 
 class _Clock:
