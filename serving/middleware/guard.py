@@ -8,7 +8,6 @@ from collections.abc import Callable
 from fastapi import Request
 from limits import RateLimitItem, parse
 from limits.storage import MemoryStorage, storage_from_string
-from limits.strategies import SlidingWindowCounterRateLimiter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
@@ -85,8 +84,9 @@ def secret_of(scope: Scope) -> str:
 class Rate:
     """Lets each key ask so often, and says how much is left.
 
-    Requests without a key count by address. The count is a sliding window, in this worker's memory
-    or in a store that all share; where that store fails, requests pass uncounted.
+    Requests without a key count by address. Windows are fixed and begin with the first request;
+    they are counted in this worker's memory, or in a store that all share. Where that store fails,
+    requests pass uncounted.
     """
 
     def __init__(
@@ -109,7 +109,6 @@ class Rate:
             self._storage = storage_from_string(storage)
         except Exception as error:
             raise ConfigError(f"rate_storage {storage!r}: {error}") from error
-        self._window = SlidingWindowCounterRateLimiter(self._storage)
         self._local = isinstance(self._storage, MemoryStorage)
         self._breaker = Breaker("rate storage", metrics)
         self._clock = _Clock()
@@ -154,14 +153,15 @@ class Rate:
     def _count(self, rate: RateLimitItem, who: str) -> tuple[bool, RawHeaders]:
         if self._clock.jumped() and self._local:
             self._storage.reset()
-        allowed = self._window.hit(rate, who)
-        left = self._window.get_window_stats(rate, who)
-        reset = max(1, math.ceil(left.reset_time - time.time()))
-        return allowed, [
-            (b"ratelimit-limit", str(rate.amount).encode()),
-            (b"ratelimit-remaining", str(left.remaining).encode()),
-            (b"ratelimit-reset", str(min(reset, rate.get_expiry())).encode()),
-            (b"ratelimit-policy", f"{rate.amount};w={rate.get_expiry()}".encode()),
+        # The fixed window of ``limits``, without counting twice to say what is left.
+        name, length = rate.key_for(who), rate.get_expiry()
+        count = self._storage.incr(name, length)
+        reset = math.ceil(self._storage.get_expiry(name) - time.time())
+        return count <= rate.amount, [
+            (b"ratelimit-limit", b"%d" % rate.amount),
+            (b"ratelimit-remaining", b"%d" % max(0, rate.amount - count)),
+            (b"ratelimit-reset", b"%d" % min(max(1, reset), length)),
+            (b"ratelimit-policy", b"%d;w=%d" % (rate.amount, length)),
         ]
 
     def _parsed(self, rate: str) -> RateLimitItem:

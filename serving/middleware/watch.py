@@ -1,9 +1,10 @@
 """Names, times, counts, traces and logs each request."""
 
+import random
 import re
 import time
-from collections.abc import Mapping
-from uuid import uuid4
+from functools import lru_cache
+from typing import Any
 
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,6 +16,9 @@ from serving.telemetry.tracing import leave, use
 
 REQUEST_ID = b"x-request-id"
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_draw = random.Random()
+"""Names of requests have to differ, not to be secret: the system's own source is slow."""
+
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 SECURITY_HEADERS = {
@@ -57,8 +61,8 @@ class Watch:
 
     async def _watched(self, scope: Scope, receive: Receive, send: Send) -> None:
         given = header(scope, REQUEST_ID)
-        named = given if _GIVEN_ID.fullmatch(given) else uuid4().hex.encode()
-        scope.setdefault("state", {})["request_id"] = name = named.decode()
+        name = given.decode() if _GIVEN_ID.fullmatch(given) else f"{_draw.getrandbits(128):032x}"
+        scope.setdefault("state", {})["request_id"] = name
         started, status = time.perf_counter(), 0
 
         async def watched(message: Message) -> None:
@@ -66,7 +70,7 @@ class Watch:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                _add_headers(message, named)
+                _add_headers(message, name)
             await send(message)
 
         try:
@@ -77,21 +81,24 @@ class Watch:
                 detail = "the service failed; its log tells more under this request_id"
                 await problem(Request(scope), 500, detail)(scope, receive, watched)
         seconds = time.perf_counter() - started
-        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
-        told = {"method": method, "route": route_of(scope), "status": status}
-        self._note(name, told, seconds)
+        self._note(scope, name, status, seconds)
 
-    def _note(self, name: str, told: Mapping[str, str | int], seconds: float) -> None:
+    def _note(self, scope: Scope, name: str, status: int, seconds: float) -> None:
         """Tell metrics, trace and log of an answered request."""
-        method, route, status = told.values()
-        self.metrics.observe(str(method), str(route), int(status), seconds)
-        trace = self.tracer.answered(str(method), str(route), int(status))
-        more = {} if trace is None else {"trace_id": trace}
-        rounded = round(seconds, 6)
-        self.log.info("request", request_id=name, **told, seconds=rounded, **more)
+        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+        route = route_of(scope)
+        self.metrics.observe(method, route, status, seconds)
+        trace = self.tracer.answered(method, route, status)
+        told: dict[str, Any] = {
+            "request_id": name, "method": method, "route": route, "status": status,
+            "seconds": round(seconds, 6),
+        }  # fmt: skip
+        if trace is not None:
+            told["trace_id"] = trace
+        self.log.info("request", **told)
         if seconds >= self.slow.threshold:
-            self.slow.add(request_id=name, **told, seconds=rounded, trace_id=trace)
-            self.log.warning("slow request", request_id=name, **told, seconds=rounded, **more)
+            self.slow.add(**{"trace_id": None, **told})
+            self.log.warning("slow request", **told)
 
 
 def route_of(scope: Scope) -> str:
@@ -99,9 +106,13 @@ def route_of(scope: Scope) -> str:
     return getattr(scope.get("route"), "path_format", "unmatched")
 
 
-def _add_headers(message: Message, request_id: bytes) -> None:
-    headers: RawHeaders = [*message.get("headers", ())]
-    present = {key for key, _ in headers}
-    headers.append((REQUEST_ID, request_id))
-    headers += [pair for pair in _SECURITY if pair[0] not in present]
-    message["headers"] = headers
+def _add_headers(message: Message, request_id: str) -> None:
+    given: RawHeaders = message.get("headers", [])
+    missing = _missing(tuple([name for name, _ in given]))
+    message["headers"] = [*given, (REQUEST_ID, request_id.encode()), *missing]
+
+
+@lru_cache(maxsize=256)
+def _missing(names: tuple[bytes, ...]) -> RawHeaders:
+    """Return the headers that an answer with these names lacks; answers look alike."""
+    return [pair for pair in _SECURITY if pair[0] not in names]
