@@ -7,7 +7,7 @@ import typer
 
 from pipeline.cli import ask, data, doctor, inspect, keys, plan, run, tune
 from pipeline.cli.output import complain
-from pipeline.errors import PlotpointeError
+from pipeline.errors import PlotpointeError, missing_package
 from pipeline.execute import explain_os_error
 
 INTERRUPTED = 130
@@ -37,6 +37,10 @@ def main() -> None:
     except PlotpointeError as error:
         complain(str(error))
         raise SystemExit(error.exit_code) from None
+    except ModuleNotFoundError as error:
+        missing = missing_package(error)
+        complain(str(missing))
+        raise SystemExit(missing.exit_code) from None
     except SystemExit as ended:  # typer turns Ctrl-C into this code and says nothing
         if ended.code == INTERRUPTED:
             complain("interrupted; nothing half-written is left, and the same command resumes")

@@ -4,10 +4,11 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
+from typing import cast
 
 from fastapi import Request
 from limits import RateLimitItem, parse
-from limits.storage import MemoryStorage, storage_from_string
+from limits.storage import MemoryStorage, Storage, storage_from_string
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
@@ -106,7 +107,8 @@ class Rate:
         self.rates: dict[str, RateLimitItem] = {}
         self.default = None if rate is None else self._parsed(rate)
         try:
-            self._storage = storage_from_string(storage)
+            # The synchronous kind; only ``async+`` addresses make the other.
+            self._storage = cast(Storage, storage_from_string(storage))
         except Exception as error:
             raise ConfigError(f"rate_storage {storage!r}: {error}") from error
         self._local = isinstance(self._storage, MemoryStorage)

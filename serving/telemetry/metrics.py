@@ -17,12 +17,16 @@ from prometheus_client import (
     Gauge,
     Histogram,
     ProcessCollector,
+    disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from serving.bundle import Bundle, SelfCheck
 from serving.messages import Recommendations
+
+disable_created_metrics()  # type: ignore[no-untyped-call]
+"""When a series began is half of the text and is asked for by nobody."""
 
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 
