@@ -60,19 +60,27 @@ class Service:
 
     def recommend(self, request: RecommendRequest) -> Recommendations:
         """Return the list for a request from the arm that its user meets."""
-        arm, cache = self.lineup.arm_of(request), self.desk.cache
-        if not cache.entries:
-            answer = self._ask(arm, [request])[0]
-        else:
-            key = cache.key(arm.stamp, request)
-            kept = cache.find(key)
-            if kept is None:
-                answer = self._ask(arm, [request])[0]
-                cache.keep(key, answer)
-            else:
-                answer = kept.model_copy(update={"recommendation_id": arm.recommender.new_id()})
-        self._count([request], [answer])
+        arm = self.lineup.arm_of(request)
+        answer = self.kept(arm, request)
+        if answer is None:
+            answer = self.ask(arm, [request])[0]
+            self.keep(arm, request, answer)
+        self.tell([request], [answer])
         return answer
+
+    def kept(self, arm: Arm, request: RecommendRequest) -> Recommendations | None:
+        """Return the answer that is kept of an arm, under a name of its own."""
+        cache = self.desk.cache
+        kept = cache.find(cache.key(arm.stamp, request)) if cache.entries else None
+        if kept is None:
+            return None
+        return kept.model_copy(update={"recommendation_id": arm.recommender.new_id()})
+
+    def keep(self, arm: Arm, request: RecommendRequest, answer: Recommendations) -> None:
+        """Keep an arm's answer for who asks the same."""
+        cache = self.desk.cache
+        if cache.entries and answer.bundle.fingerprint == arm.fingerprint:
+            cache.keep(cache.key(arm.stamp, request), answer)
 
     def recommend_many(self, requests: Sequence[RecommendRequest]) -> list[Recommendations]:
         """Return the list of each request in order; each arm searches once."""
@@ -81,13 +89,13 @@ class Service:
         order = sorted(range(len(requests)), key=lambda at: meets[at].role)
         for _, places in groupby(order, key=lambda at: meets[at].role):
             at = [*places]
-            found = self._ask(meets[at[0]], [requests[one] for one in at])
+            found = self.ask(meets[at[0]], [requests[one] for one in at])
             answers.update(zip(at, found, strict=True))
         listed = [answers[at] for at in range(len(requests))]
-        self._count(requests, listed)
+        self.tell(requests, listed)
         return listed
 
-    def _ask(self, arm: Arm, requests: Sequence[RecommendRequest]) -> list[Recommendations]:
+    def ask(self, arm: Arm, requests: Sequence[RecommendRequest]) -> list[Recommendations]:
         """Return an arm's lists; where a challenger fails the control answers in its place."""
         desk, started = self.desk, time.perf_counter()
         try:
@@ -101,7 +109,7 @@ class Service:
             if arm is self.lineup.control:
                 raise
             desk.log.exception("challenger failed", bundle=arm.fingerprint)
-            return self._ask(self.lineup.control, requests)
+            return self.ask(self.lineup.control, requests)
         self._note(arm, answers, time.perf_counter() - started)
         return answers
 
@@ -113,9 +121,10 @@ class Service:
             each = seconds / len(answers)
             desk.trial.add(role, [Outcome(each, failed=False, short=missing) for missing in short])
 
-    def _count(
+    def tell(
         self, requests: Sequence[RecommendRequest], answers: Sequence[Recommendations]
     ) -> None:
+        """Count what was answered, and let the shadow answer a share of it."""
         self.desk.metrics.count(answers)
         for request, answer in zip(requests, answers, strict=True):
             self.desk.shadow.offer(self.lineup, request, answer)

@@ -10,6 +10,7 @@ from pathlib import Path
 from pipeline.artifacts import CURRENT
 from pipeline.errors import ArtifactError
 from serving.deployment.arms import CHALLENGER, CONTROL, SHADOW, Arm, Lineup, Role
+from serving.deployment.memory import give_back
 from serving.deployment.opening import Opener, Reason, RefusedError
 from serving.deployment.plan import Plan, read_plan, write_plan
 from serving.service import Desk, Service
@@ -264,9 +265,14 @@ class Watcher:
         self._thread.join()
 
     def _run(self) -> None:
-        due = time.monotonic() + self._recheck_every
+        due, known = time.monotonic() + self._recheck_every, None
         while not self._end.wait(self._every):
             try:
+                fingerprints = [arm.fingerprint for arm in self._deployment.lineup.arms]
+                if fingerprints != known:
+                    # Changed before the last wait: the requests of the old ones have ended.
+                    known = fingerprints
+                    give_back()
                 self._deployment.refresh()
                 if time.monotonic() >= due:
                     due = time.monotonic() + self._recheck_every

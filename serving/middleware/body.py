@@ -8,9 +8,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serving.middleware.headers import header
 from serving.problems import problem
 
+UPLOAD = ":upload"
+"""Ends the paths that take files."""
+
 
 class Json:
-    """Reads every body as JSON, whatever its label: ``curl -d`` calls it a form."""
+    """Reads every body as JSON, whatever its label: ``curl -d`` calls it a form.
+
+    Only a path that takes files, ``…:upload``, leaves it to the label.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         """Wrap ``app``."""
@@ -18,7 +24,7 @@ class Json:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Relabel the body."""
-        if scope["type"] == "http":
+        if scope["type"] == "http" and not scope["path"].endswith(UPLOAD):
             others = [(n, v) for n, v in scope["headers"] if n != b"content-type"]
             scope["headers"] = [*others, (b"content-type", b"application/json")]
         await self.app(scope, receive, send)

@@ -18,6 +18,7 @@ from starlette.testclient import TestClient
 from pipeline import files
 from pipeline.artifacts import MANIFEST, Store
 from serving.app import create_app, open_bundle
+from serving.deployment.memory import give_back
 from serving.deployment.plan import Plan, read_plan, write_plan
 from serving.deployment.start import PLAN, deployed
 from serving.messages import RecommendRequest
@@ -284,6 +285,25 @@ class TestFaults:
         with deployed(often, open_bundle(often), tools) as deployment:
             first = deployment.lineup.control.check
             wait_for(lambda: deployment.lineup.control.check is not first)
+
+    def test_memory_is_given_back_after_a_swap_and_not_otherwise(
+        self, store, settings, monkeypatch
+    ):
+        given = []
+        monkeypatch.setattr("serving.deployment.deployment.give_back", lambda: given.append(1))
+        quick = settings.model_copy(update={"reload_seconds": 0.05})
+        with deployed(quick, open_bundle(quick), Instruments.of(quick)) as deployment:
+            wait_for(lambda: len(given) == 1)
+            store.point("bundle", OTHER, "a test")
+            wait_for(lambda: len(given) == 2)
+            assert served(deployment) == OTHER
+            time.sleep(0.3)
+            assert len(given) == 2
+
+    def test_giving_back_changes_nothing(self, deployment):
+        before = deployment.service.recommend(RecommendRequest(user="u1")).items
+        give_back()
+        assert deployment.service.recommend(RecommendRequest(user="u1")).items == before
 
     def test_a_watcher_survives_what_it_meets(self, store, settings):
         quick = settings.model_copy(update={"reload_seconds": 0.05})

@@ -252,3 +252,14 @@ class TestGuardrail:
         with pytest.raises(DataError):
             deployment.service.recommend(RecommendRequest(user="u1"))
         assert deployment.desk.trial.verdict("control", "challenger") is None
+
+
+def test_the_controls_answer_for_a_failing_challenger_is_not_kept_as_its_own(deployment):
+    deployment.follow(Plan(challenger=OTHER, weight=1.0))
+    request = RecommendRequest(user="u1")
+    arm = deployment.lineup.challenger
+    service = deployment.service
+    service.keep(arm, request, deployment.lineup.control.recommender.recommend(request))
+    assert service.kept(arm, request) is None
+    service.keep(arm, request, arm.recommender.recommend(request))
+    assert service.kept(arm, request).bundle.fingerprint == OTHER
