@@ -76,10 +76,12 @@ class Lineup:
 
 
 def asker_of(request: RecommendRequest) -> str:
-    """Return what stands for the one who asks: the user, or the first item of the history."""
+    """Return what stands for the one who asks: the user, how the history began, or the request."""
     if request.user is not None:
         return f"user {request.user}"
-    return f"item {request.history[0]}" if request.history else ""
+    if request.history:
+        return f"item {request.history[0]}"
+    return f"request {request.model_dump_json()}"
 
 
 def position(salt: str, key: str) -> float:

@@ -23,7 +23,10 @@ from serving.telemetry.metrics import Metrics
 OPEN = ("/", "/docs", "/openapi.json", "/health/live", "/health/ready")
 """Paths that need no key: they hold nothing about anybody."""
 
-_ASKING = ("/recommend", "/v1/recommend", "/v1/recommend:batch", "/v1/search")
+_ASKING = (
+    "/recommend", "/v1/recommend", "/v1/recommend:batch", "/v1/rank", "/v1/search",
+    "/v1/search:upload",
+)  # fmt: skip
 """Paths whose POST changes nothing."""
 
 _SAFE = ("GET", "HEAD", "OPTIONS")

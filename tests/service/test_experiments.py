@@ -93,6 +93,10 @@ class TestAssignment:
         )
         assert asker_of(RecommendRequest(user="a")) != asker_of(RecommendRequest(history=["a"]))
 
+    def test_who_says_nothing_is_told_by_the_request(self):
+        assert asker_of(RecommendRequest(k=3)) == asker_of(RecommendRequest(k=3))
+        assert asker_of(RecommendRequest(k=3)) != asker_of(RecommendRequest(k=4))
+
     def test_the_promoted_bundle_is_no_challenger(self, deployment):
         deployment.follow(Plan(challenger=FIRST, weight=1.0, shadow=FIRST))
         assert deployment.lineup.challenger is deployment.lineup.shadow is None
