@@ -62,6 +62,11 @@ def workers_of(process) -> list[psutil.Process]:
     return found
 
 
+def maps(worker: psutil.Process, folder: Path) -> bool:
+    """Return whether a process has files of a folder mapped."""
+    return str(folder) in Path(f"/proc/{worker.pid}/maps").read_text()
+
+
 def wait_for(true, seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not true():
@@ -95,8 +100,7 @@ def test_workers_count_together_follow_promotions_and_are_replaced(start):
         )
 
     assert counted() == 40
-    for worker in workers_of(process):
-        assert str(start.store.root) in Path(f"/proc/{worker.pid}/maps").read_text()
+    wait_for(lambda: all(maps(worker, start.store.root) for worker in workers_of(process)))
 
     worlds_bundle.publish(start.store, worlds_bundle.parts(seed=5), "c0ffee")
     wait_for(
