@@ -99,7 +99,7 @@ def test_workers_count_together_follow_promotions_and_are_replaced(start):
             if line.startswith("plotpointe_http_requests_total") and "/v1/recommend" in line
         )
 
-    assert counted() == 40
+    wait_for(lambda: counted() == 40)
     wait_for(lambda: all(maps(worker, start.store.root) for worker in workers_of(process)))
 
     worlds_bundle.publish(start.store, worlds_bundle.parts(seed=5), "c0ffee")
