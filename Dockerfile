@@ -1,5 +1,5 @@
 # Two images of one build, on CPU.
-#   docker build --target serving  -t plotpointe-serving .     the service: no torch, no compiler
+#   docker build --target serving  -t plotpointe-serving .     the service, without torch
 #   docker build --target pipeline -t plotpointe .             every verb
 #
 #   docker run -v $PWD:/work -w /work plotpointe run configs/demo.yaml
@@ -9,6 +9,10 @@
 #   docker run -e PLOTPOINTE_KEYS= -e PLOTPOINTE_ALLOW_ANONYMOUS=true …
 FROM python:3.11-slim-bookworm AS source
 
+# For the native code (pipeline/lists.c, pipeline/models/kernels.c); slower ways stand in for it.
+RUN apt-get update \
+    && apt-get install --no-install-recommends --yes gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*
 WORKDIR /app
 RUN python -m venv /opt/plotpointe
 ENV PATH=/opt/plotpointe/bin:$PATH
@@ -25,10 +29,6 @@ COPY configs configs
 RUN pip install --no-cache-dir --no-deps --force-reinstall .
 
 FROM source AS pipeline-build
-# For the sparse kernels (pipeline/models/kernels.c); without a compiler torch's slower ones serve.
-RUN apt-get update \
-    && apt-get install --no-install-recommends --yes gcc libc6-dev \
-    && rm -rf /var/lib/apt/lists/*
 RUN pip install --no-cache-dir --constraint constraints.txt '.[pipeline,tracing]'
 COPY pipeline pipeline
 COPY serving serving

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from pipeline.artifacts import Store
-from serving import pages, routes, routes_admin
+from serving import pages, routes, routes_admin, routes_recommend
 from serving.bundle import Bundle
 from serving.deployment.deployment import Deployment
 from serving.deployment.opening import open_verified
@@ -82,7 +82,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
-    chosen = [routes.recommending, routes.alias, routes.catalogue]
+    chosen = [routes_recommend.recommending, routes_recommend.alias, routes.catalogue]
     chosen += [routes_admin.operations, routes_admin.admin]
     if settings.browse:
         chosen += [routes.users, pages.dashboard]

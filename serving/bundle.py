@@ -169,16 +169,18 @@ class Bundle:
         start, end = self.seen.indptr[user : user + 2]
         return np.sort(self.seen.indices[start:end])
 
-    def tier(self, item: int) -> Tier:
-        """Return hot (trained with interactions), warm (content only) or cold (neither).
+    @cached_property
+    def tiers(self) -> list[Tier]:
+        """Return for each item hot (trained with interactions), warm (content only) or cold.
 
         An item that no modality connects to any other has no content to go by.
         """
-        if self.hot[item]:
-            return HOT
         knn = [self.graphs[m] for m in self.modalities]
-        known = not knn or any(g.indptr[item] < g.indptr[item + 1] for g in knn)
-        return WARM if known else COLD
+        known = np.full(len(self.hot), not knn)
+        for graph in knn:
+            known |= np.diff(graph.indptr) > 0
+        names: list[Tier] = [COLD, WARM, HOT]
+        return [names[place] for place in np.where(self.hot, 2, known).tolist()]
 
     def self_check(self) -> SelfCheck:
         """Return how well the index repeats the canaries' exact lists."""
@@ -212,7 +214,8 @@ def _second_stage(bundle: Bundle) -> SecondStage | None:
 
 
 def _float32(array: np.ndarray) -> Floats:
-    return array.astype(np.float32, copy=False)
+    # A plain view: taking rows of a ``memmap`` makes another, and costs more than the rows.
+    return np.asarray(array.astype(np.float32, copy=False))
 
 
 def _check_sizes(artifact: Artifact) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Hashable
 
 from cachetools import TTLCache
 
-from serving.messages import Recommendations, RecommendRequest
+from serving.requests import RecommendRequest
+from serving.summaries import Plain
 from serving.telemetry.metrics import Metrics
 
 
@@ -19,7 +20,7 @@ class AnswerCache:
     def __init__(self, entries: int, seconds: float, metrics: Metrics) -> None:
         """Keep so many answers for so long; no entries keeps none."""
         self.entries = entries
-        self._kept: TTLCache[Hashable, Recommendations] = TTLCache(max(1, entries), seconds)
+        self._kept: TTLCache[Hashable, Plain] = TTLCache(max(1, entries), seconds)
         self._lock = threading.Lock()
         self._hits, self._misses = (metrics.cached.labels(found) for found in ("hit", "miss"))
 
@@ -27,14 +28,14 @@ class AnswerCache:
         """Return what an answer is kept under: equal requests are equal, however written."""
         return stamp, request.model_dump_json()
 
-    def find(self, key: Hashable) -> Recommendations | None:
+    def find(self, key: Hashable) -> Plain | None:
         """Return the answer that is kept, None where there is none."""
         with self._lock:
             found = self._kept.get(key)
         (self._misses if found is None else self._hits).inc()
         return found
 
-    def keep(self, key: Hashable, answer: Recommendations) -> None:
+    def keep(self, key: Hashable, answer: Plain) -> None:
         """Keep an answer."""
         with self._lock:
             self._kept[key] = answer

@@ -73,6 +73,16 @@ class Catalogue:
         text: str | None = self._descriptions[row].as_py()
         return text
 
+    @cached_property
+    def columns(self) -> list[str]:
+        """Return the names of all columns of the file, in its order."""
+        return list(pq.read_schema(self.artifact.file(_FILE)).names)
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """Return a column by its name; one that lists do not show is read from disk."""
+        shown = name in self.table.column_names
+        return (self.table if shown else self.artifact.table(_FILE, [name]))[name]
+
     def search(self, query: str) -> Rows:
         """Return the rows whose title contains ``query`` in any case, or whose key begins so."""
         if not query:

@@ -3,68 +3,15 @@
 The recommender speaks in these too, so the command line prints what the service answers.
 """
 
-from typing import Annotated, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt
+from pydantic import BaseModel, ConfigDict, Field
 
-MAX_K = 500
-"""Longest list."""
-MAX_OFFSET = 10_000
-"""Furthest page."""
-MAX_HISTORY = 1_000
-"""Most items in a history."""
-MAX_EXCLUDED = 10_000
-"""Most excluded ids."""
-MAX_BATCH = 1_000
-"""Most requests in a batch."""
-MAX_BATCH_ITEMS = 50_000
-"""Most items asked for by a batch altogether."""
-MAX_KEY = 512
-"""Longest key."""
-
-
-def _digits(value: object) -> object:
-    return str(value) if type(value) is int else value
-
-
-_Text = Annotated[str, Field(max_length=MAX_KEY)]
-Key = Annotated[_Text, BeforeValidator(_digits, json_schema_input_type=_Text | int)]
-"""An id of the catalogue; a JSON number is taken as its digits."""
+from serving.requests import RecommendRequest as RecommendRequest
+from serving.wire import Message as Message
 
 Tier = Literal["hot", "warm", "cold"]
 Strategy = Literal["model", "model+fold_in", "fold_in", "popular"]
-
-
-class Message(BaseModel):
-    """A part of a request or an answer."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class RecommendRequest(Message):
-    """Who asks, what they have, and what may be shown."""
-
-    user: Key | None = None
-    """The user's id; one that is not known is answered with popular items."""
-    history: list[Key] = Field(default_factory=list, max_length=MAX_HISTORY)
-    """Ids of items that this user has, beside what the bundle knows."""
-    exclude_ids: list[Key] = Field(default_factory=list, max_length=MAX_EXCLUDED)
-    """Ids of items not to show."""
-    exclude_seen: StrictBool = True
-    """Whether to leave out what the user has, history included."""
-    k: Annotated[StrictInt, Field(ge=1, le=MAX_K)] = 10
-    """How many items to show."""
-    offset: Annotated[StrictInt, Field(ge=0, le=MAX_OFFSET)] = 0
-    """How many of the best to skip."""
-    explain: StrictBool = True
-    """Whether to give reasons."""
-
-
-class BatchRequest(Message):
-    """Several requests, answered in order."""
-
-    requests: list[RecommendRequest] = Field(min_length=1, max_length=MAX_BATCH)
-    """At most 50,000 items altogether."""
 
 
 class BundleName(Message):
@@ -91,6 +38,32 @@ class Reason(Message):
     """Strength within the relation: of the edge, or the number of users for ``popular``."""
 
 
+class Part(Message):
+    """What one thing adds to an item's score."""
+
+    source: Literal["item", "negative", "vector", "taste", "feature", "base", "popularity"]
+    """``item``: one the user has or goes towards; ``negative``: one to go away from; ``vector``: a
+    raw one; ``taste``: what training learned of the user beyond the items; ``feature``: of the
+    second stage, by integrated gradients; ``base``: its score of an average candidate."""
+    relation: str
+    """The edge that connects the items, the feature, or ``model``."""
+    value: float
+    """What it adds."""
+    item: str | None = None
+    """Id of the item it comes from."""
+    title: str | None = None
+    """Its title."""
+
+
+class Share(Message):
+    """How much of what speaks for an item comes over one relation."""
+
+    relation: str
+    """``bought_together``, a modality, ``model`` for what no edge carries, or a feature."""
+    share: float
+    """Between 0 and 1; the shares of an item add up to 1 where anything speaks for it."""
+
+
 class ItemSummary(Message):
     """An item as a list shows it."""
 
@@ -115,6 +88,29 @@ class Recommendation(ItemSummary):
     """Inner product of the model, number of users for ``popular``, edge weight for ``similar``."""
     reasons: list[Reason]
     """Strongest first within the relation; what people did before what things look like."""
+    parts: list[Part] = Field(default_factory=list)
+    """With ``explain: full``: what adds up to the score."""
+    shares: list[Share] = Field(default_factory=list)
+    """With ``explain: full``: which relations speak for it."""
+
+
+class Steps(Message):
+    """How a list came about: how many items each step left."""
+
+    items: int
+    """Of the catalogue."""
+    allowed: int
+    """Left by the filter."""
+    excluded: int
+    """Of those, left out by id or because the user has them."""
+    retrieved: int
+    """Found by their vectors, or popular."""
+    ranked: int
+    """Put in order by the second stage; 0 without one."""
+    diversified: int
+    """Left by ``diversity`` and ``max_per`` of those in order, up to the page's end."""
+    shown: int
+    """On this page."""
 
 
 class Recommendations(Message):
@@ -134,6 +130,10 @@ class Recommendations(Message):
     """Null where k items are shown."""
     unknown_items: list[str]
     """Ids of the request that the catalogue does not hold; they were left aside."""
+    context: dict[str, Any] | None = None
+    """As it was given."""
+    steps: Steps | None = None
+    """With ``explain: full``."""
 
 
 class BatchAnswer(Message):

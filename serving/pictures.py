@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from serving.catalogue import Item
 
@@ -24,13 +24,11 @@ class Pictures:
 
     folder: Path | None
 
-    def link(self, item: Item) -> str | None:
-        """Return where a browser finds the picture, None where there is none."""
-        if is_url(item.image):
-            return item.image
-        if item.image is None or self.folder is None:
-            return None
-        return f"/v1/items/{quote(item.key, safe='')}/image"
+    def link(self, key: str, image: str | None) -> str | None:
+        """Return where a browser finds an item's picture, None where there is none."""
+        if image is None or is_url(image):
+            return image
+        return None if self.folder is None else f"/v1/items/{quote(key, safe='')}/image"
 
     def file(self, item: Item) -> Path | None:
         """Return the picture's file, None where it is missing, no picture, or outside."""
@@ -43,4 +41,4 @@ class Pictures:
 
 def is_url(image: str | None) -> bool:
     """Return whether a stored picture is a web address."""
-    return image is not None and urlsplit(image).scheme in ("http", "https")
+    return image is not None and image[:8].lower().startswith(("http://", "https://"))

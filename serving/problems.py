@@ -9,7 +9,9 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from serving.asker import VectorError
 from serving.breaker import UnavailableError
+from serving.columns import FilterError
 from serving.messages import Fault, Problem
 from serving.recommender import UnknownItemError, UnknownRelationError
 
@@ -49,6 +51,8 @@ def add_problems(app: FastAPI) -> None:
     app.add_exception_handler(UnknownItemError, _unknown_item)
     app.add_exception_handler(UnknownRelationError, _unknown_relation)
     app.add_exception_handler(UnavailableError, _unavailable)
+    for kind in (FilterError, VectorError):
+        app.add_exception_handler(kind, _unanswerable)
 
 
 def _invalid(request: Request, error: Exception) -> Response:
@@ -89,6 +93,10 @@ def _unavailable(request: Request, error: Exception) -> Response:
     assert isinstance(error, UnavailableError)
     wait = str(math.ceil(error.retry_after))
     return problem(request, 503, str(error), (), **{"retry-after": wait})
+
+
+def _unanswerable(request: Request, error: Exception) -> Response:
+    return problem(request, 422, str(error), [Fault(where="body", what=str(error))])
 
 
 def document_problems(schema: dict[str, Any]) -> dict[str, Any]:

@@ -6,13 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from pipeline.arrays import Floats, Rows
-from pipeline.ranking import SecondStage, Space
+from pipeline.arrays import Flags, Floats, Rows
+from pipeline.ranking import SecondStage
 from pipeline.ranking.candidates import with_second
 from pipeline.ranking.evidence import Taste
+from pipeline.ranking.features import VECTORS
 from pipeline.ranking.scorer import BELOW
 from serving.asker import Asker
 from serving.retrieval import Ranked
+
+Parts = tuple[list[str], Floats, Floats]
+"""Names of F features, what each adds to the score of each item (k, F), and the rest (k,)."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Ranker:
 
     def fetch(self, asker: Asker) -> int:
         """Return how many items are to be retrieved for an asker."""
-        return max(asker.wanted, self.stage.count)
+        return max(asker.depth, self.stage.count)
 
     def best(self, askers: Sequence[Asker], retrieved: Sequence[Ranked]) -> list[Ranked]:
         """Return each asker's best items; equal scores in order of row.
@@ -37,37 +41,60 @@ class Ranker:
         """
         if not askers:
             return []
-        evidence, count = self.stage.evidence, self.stage.count
-        taste = self._taste(askers)
-        barred = _rows_of([asker.excluded for asker in askers], evidence.items)
         found = [rows for rows, _ in retrieved]
-        candidates = with_second(evidence, taste, [rows[:count] for rows in found], barred, count)
+        taste = self._taste(askers)
+        candidates = self._candidates(askers, taste, found)
         scores = self.stage.scores(taste, candidates)
         ranked = [_in_order(*each) for each in zip(candidates, scores, strict=True)]
         return [self._filled(*each) for each in zip(askers, ranked, found, strict=True)]
 
+    def parts(self, asker: Asker, retrieved: Ranked, shown: Rows) -> Parts:
+        """Return what adds up to the score of each shown item.
+
+        Shapes:
+            retrieved: as in ``best``. shown: (k,).
+        """
+        taste = self._taste([asker])
+        candidates = self._candidates([asker], taste, [retrieved[0]])
+        names, added, rest = self.stage.parts(taste, candidates)
+        at = np.searchsorted(candidates[0], shown).clip(max=candidates.shape[1] - 1)
+        ranked = candidates[0][at] == shown
+        added, rest = np.where(ranked[:, None], added[0][at], 0), np.where(ranked, rest[0][at], 0)
+        if not ranked.all():
+            assert asker.vector is not None
+            scores = self.stage.evidence.space.scores(asker.vector[None], shown[None])[0]
+            added[:, names.index(VECTORS)] += np.where(ranked, 0, scores)
+            rest = np.where(ranked, rest, -BELOW)
+        return names, added, rest
+
+    def _candidates(self, askers: Sequence[Asker], taste: Taste, found: Sequence[Rows]) -> Rows:
+        def allows(b: int, rows: Rows) -> Flags:
+            """Return which rows the filter leaves and nothing excludes."""
+            free: Flags = ~np.isin(rows, askers[b].excluded)
+            selection = askers[b].selection
+            return free if selection is None else free & selection.flags[rows]
+
+        count = self.stage.count
+        first = [rows[:count] for rows in found]
+        return with_second(self.stage.evidence, taste, first, allows, count)
+
     def _filled(self, asker: Asker, ranked: Ranked, found: Rows) -> Ranked:
         """Return a list at the length that is wanted, as far as there are items."""
         rows, scores = ranked
-        if len(rows) < asker.wanted and asker.vector is not None:
+        if len(rows) < asker.depth and asker.vector is not None:
             others = found[~np.isin(found, rows)]
             below = self.stage.evidence.space.scores(asker.vector[None], others[None])[0] - BELOW
             rows, scores = np.concatenate([rows, others]), np.concatenate([scores, below])
-        return rows[: asker.wanted], scores[: asker.wanted]
+        return rows[: asker.depth], scores[: asker.depth]
 
     def _taste(self, askers: Sequence[Asker]) -> Taste:
         vectors = np.stack([asker.vector for asker in askers if asker.vector is not None])
-        history = _rows_of([asker.has for asker in askers], self.stage.evidence.items)
+        history = _rows_of([asker.liked for asker in askers], self.stage.evidence.items)
         others = {
-            name: np.stack([_vector_in(space, asker) for asker in askers])
+            name: np.stack([asker.vector_in(space) for asker in askers])
             for name, space in self.stage.evidence.others.items()
         }
         return Taste(vectors, history, np.array([asker.row for asker in askers]), others)
-
-
-def _vector_in(space: Space, asker: Asker) -> Floats:
-    seen = np.setdiff1d(asker.has, asker.new, assume_unique=True)
-    return space.vector_of(asker.row, seen, asker.new)
 
 
 def _rows_of(lists: Sequence[Rows], width: int) -> sp.csr_matrix:

@@ -1,11 +1,13 @@
 """Requests to ranked lists: pure decisions on a bundle, used by the service and the command line.
 
-Where something is known of the user (see ``asker``), the model ranks; where nothing is, the list
-is the popular one, and says so.
+Each request is looked up (``asker``), its best items are retrieved among those that its filter
+leaves (``filters``, ``retrieval``), ranked by the second stage where there is one (``ranking``),
+spread out if it asks for that (``diversity``), and explained (``answers``). Where something is
+known of the user the model ranks; where nothing is, the list is the popular one, and says so.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
 import numpy as np
@@ -13,26 +15,23 @@ import numpy as np
 from pipeline.arrays import Rows
 from pipeline.errors import DataError, suggest
 from pipeline.ids import UNKNOWN
-from pipeline.nearest import top_k_of_scores
-from serving.asker import Asker, look_up
+from serving import similar
+from serving.answers import Answers, Found
+from serving.asker import Asker, look_up_many
 from serving.bundle import Bundle
-from serving.catalogue import Item
-from serving.messages import (
-    BundleName,
-    ItemSummary,
-    Reason,
-    Recommendation,
-    Recommendations,
-    RecommendRequest,
-    SimilarItems,
-)
+from serving.columns import Columns
+from serving.diversity import POOL, Diversity, spread
+from serving.filters import Filters, Selection
+from serving.grammar import Filter
+from serving.messages import BundleName, ItemSummary, Recommendations, SimilarItems
 from serving.ranking import Ranker
-from serving.reasons import explain
+from serving.requests import RankRequest, RecommendRequest
 from serving.retrieval import Ranked, Retriever, Wanted
-from serving.wording import MODEL, TASTE, alike, connection, popularity
+from serving.summaries import Picture, Plain, Summaries, stored_picture
+from serving.wording import MODEL
 
-Picture = Callable[[Item], str | None]
-"""Where an item's picture is shown from."""
+_FURTHEST = 20_000
+"""How far caps look for items that still have room."""
 
 
 class UnknownItemError(DataError):
@@ -43,11 +42,6 @@ class UnknownRelationError(DataError):
     """The bundle has no such relation between items."""
 
 
-def stored_picture(item: Item) -> str | None:
-    """Return the picture as the catalogue names it."""
-    return item.image
-
-
 def new_id() -> str:
     """Return a fresh recommendation id."""
     return uuid4().hex
@@ -55,26 +49,43 @@ def new_id() -> str:
 
 @dataclass(frozen=True)
 class Recommender:
-    """Answers requests from one bundle; holds no state of its own, so threads may share it."""
+    """Answers requests from one bundle; what it remembers follows from the bundle alone."""
 
     bundle: Bundle
     picture: Picture = stored_picture
     new_id: Callable[[], str] = new_id
+    filters: Filters = field(init=False, repr=False)
+    answers: Answers = field(init=False, repr=False)
     _retriever: Retriever = field(init=False, repr=False)
     _ranker: Ranker | None = field(init=False, repr=False)
+    _diversity: Diversity = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Set up the search and the second stage."""
+        """Set up the steps."""
         bundle = self.bundle
-        retriever = Retriever(bundle.index, bundle.item_vectors, bundle.depth)
-        object.__setattr__(self, "_retriever", retriever)
-        stage = self.bundle.second_stage
-        object.__setattr__(self, "_ranker", Ranker(stage) if stage else None)
+        columns = Columns(bundle.catalogue.column, bundle.catalogue.columns)
+        ranker = Ranker(bundle.second_stage) if bundle.second_stage else None
+        summaries = Summaries(bundle.catalogue.table, bundle.tiers, self.picture)
+        made = {
+            "filters": Filters(columns, len(bundle.catalogue), lambda: bundle.by_popularity),
+            "answers": Answers(bundle, summaries, self.name.model_dump(), self.new_id, ranker),
+            "_retriever": Retriever(bundle.index, bundle.item_vectors, bundle.depth),
+            "_ranker": ranker,
+            "_diversity": Diversity(bundle.item_vectors, columns),
+        }
+        for name, step in made.items():
+            object.__setattr__(self, name, step)
 
     @property
     def name(self) -> BundleName:
         """Return which bundle answers."""
         return BundleName(fingerprint=self.bundle.fingerprint, model=self.bundle.model)
+
+    def warm(self) -> None:
+        """Make what the first request of each kind would otherwise wait for."""
+        self._retriever.prepare()
+        users = [str(key) for key in self.bundle.users.keys[:1]]
+        self.plain([RecommendRequest(), *(RecommendRequest(user=user) for user in users)])
 
     def recommend(self, request: RecommendRequest) -> Recommendations:
         """Return the ranked list for one request."""
@@ -82,25 +93,77 @@ class Recommender:
 
     def recommend_many(self, requests: Sequence[RecommendRequest]) -> list[Recommendations]:
         """Return the list of each request; the index is searched once for all of them."""
-        askers = [look_up(self.bundle, request) for request in requests]
-        found = iter(self._ranked([asker for asker in askers if asker.vector is not None]))
+        return [Recommendations.model_validate(each) for each in self.plain(requests)]
+
+    def plain(self, requests: Sequence[RecommendRequest]) -> list[Plain]:
+        """Return what ``recommend_many`` does as plain dictionaries, which cost far less to make.
+
+        Raises:
+            DataError: a request asks for a column or vector of a kind that there is not.
+        """
+        selections = [self.filters.selection(request.filter) for request in requests]
+        return self._answered(look_up_many(self.bundle, requests, selections))
+
+    def rank(self, request: RankRequest) -> Plain:
+        """Return the given items in order for a user; all of them, but for unknown ones.
+
+        Raises:
+            DataError: an example is not of the bundle's width.
+        """
+        keys = list(dict.fromkeys(request.items))
+        rows = self.bundle.catalogue.ids.rows(keys)
+        known = rows[rows != UNKNOWN]
+        fields = {name: getattr(request, name) for name in RankRequest.model_fields}
+        fields.pop("items")
+        asked = RecommendRequest.model_construct(
+            **fields, exclude_ids=[], exclude_seen=False, k=len(known), offset=0
+        )
+        asker = look_up_many(self.bundle, [asked], [self.filters.of_rows(known)])[0]
+        lost = [key for key, row in zip(keys, rows.tolist(), strict=True) if row == UNKNOWN]
+        unknown = list(dict.fromkeys([*asker.unknown, *lost]))
+        return self._answered([replace(asker, unknown=unknown)])[0]
+
+    def _answered(self, askers: Sequence[Asker]) -> list[Plain]:
+        deep = [replace(a, reach=POOL) if spread(a.request) else a for a in askers]
+        return self.answers.of([self._spread(found) for found in self._found(deep)])
+
+    def _found(self, askers: Sequence[Asker]) -> list[Found]:
+        """Return what is found for each: by the model where it knows something, or popular."""
+        known = [asker for asker in askers if asker.vector is not None]
+        retrieved = self._retriever.top([self._wanted(asker) for asker in known])
+        ranked = self._ranker.best(known, retrieved) if self._ranker else retrieved
+        by_model = iter([Found(*each) for each in zip(known, retrieved, ranked, strict=True)])
         return [
-            self._answer(asker, self._popular(asker) if asker.vector is None else next(found))
-            for asker in askers
+            self._popular(asker) if asker.vector is None else next(by_model) for asker in askers
         ]
 
-    def _ranked(self, askers: Sequence[Asker]) -> list[Ranked]:
-        """Return the best items for askers with a vector: retrieved, then ranked where we can."""
-        ranker = self._ranker
-        wants = [
-            Wanted(asker.vector, ranker.fetch(asker) if ranker else asker.wanted, asker.excluded)
-            for asker in askers
-            if asker.vector is not None
-        ]
-        retrieved = self._retriever.top(wants)
-        return ranker.best(askers, retrieved) if ranker else retrieved
+    def _wanted(self, asker: Asker) -> Wanted:
+        assert asker.vector is not None
+        count = self._ranker.fetch(asker) if self._ranker else asker.depth
+        return Wanted(asker.vector, count, asker.excluded, asker.selection)
 
-    def similar(self, key: str, k: int, by: str = MODEL) -> SimilarItems:
+    def _popular(self, asker: Asker) -> Found:
+        left = asker.selection
+        pool = self.bundle.by_popularity if left is None else left.popular
+        head = pool[: asker.depth + len(asker.excluded)]
+        rows = head[~np.isin(head, asker.excluded)][: asker.depth]
+        ranked = rows, self.bundle.takers[rows].astype(np.float32)
+        return Found(asker, ranked, ranked)
+
+    def _spread(self, found: Found) -> Found:
+        """Return a list spread out; caps that leave too few look further down."""
+        asker, there = found.asker, len(found.ranked[0])
+        if not spread(asker.request):
+            return found
+        shown = self._diversity.spread(asker.request, found.ranked)
+        if len(shown[0]) < asker.wanted and asker.depth <= there < _FURTHEST:
+            deeper = replace(asker, reach=min(_FURTHEST, 4 * asker.depth))
+            return self._spread(self._found([deeper])[0])
+        return replace(found, spread=shown)
+
+    def similar(
+        self, key: str, k: int, by: str = MODEL, offset: int = 0, chosen: Filter | None = None
+    ) -> SimilarItems:
         """Return the items most like one item.
 
         ``model`` goes by the cosine of item vectors; a modality or ``bought_together`` by that
@@ -110,21 +173,28 @@ class Recommender:
             UnknownItemError: the catalogue holds no such item.
             UnknownRelationError: the bundle has no such relation.
         """
-        row = self.row(key)
+        row, page = self.row(key), slice(offset, offset + k)
         if by not in self.relations:
             known = self.relations
             raise UnknownRelationError(
                 f"items cannot be compared by {by!r}{suggest(by, known)}; choose one of {known}"
             )
-        rows, scores = self._cosine(row, k) if by == MODEL else self._edges(by, row, k)
-        texts = {int(r): [alike(by)] for r in rows}
-        short = None if len(rows) == k else f"{by} connects this item to {len(rows)} others"
-        return SimilarItems(
-            item=self.summaries(np.array([row]))[0],
-            by=by,
-            items=self._listed((rows, scores), texts, 0),
-            shortfall_reason=short,
-        )
+        left = self.filters.selection(chosen)
+        rows, scores = self._alike(by, row, page.stop, left)
+        there, what = len(rows), " that the filter leaves" if left else ""
+        short = f"{by} connects this item to {there} others{what}"
+        answer = {
+            "item": self.answers.summaries.of(np.array([row]))[0],
+            "by": by,
+            "items": self.answers.alike(by, (rows[page], scores[page]), offset),
+            "shortfall_reason": None if len(rows[page]) == k else short,
+        }
+        return SimilarItems.model_validate(answer)
+
+    def _alike(self, by: str, row: int, count: int, left: Selection | None) -> Ranked:
+        if by == MODEL:
+            return similar.nearest(self.bundle, row, count, left)
+        return similar.edges(self.bundle, by, row, left)
 
     @property
     def relations(self) -> list[str]:
@@ -144,89 +214,4 @@ class Recommender:
 
     def summaries(self, rows: Rows) -> list[ItemSummary]:
         """Return items as lists show them."""
-        items = self.bundle.catalogue.items(rows)
-        return [
-            ItemSummary(
-                id=item.key,
-                title=item.title,
-                image=self.picture(item),
-                price=item.price,
-                tier=self.bundle.tier(row),
-            )
-            for item, row in zip(items, rows.tolist(), strict=True)
-        ]
-
-    def _popular(self, asker: Asker) -> Ranked:
-        head = self.bundle.by_popularity[: asker.wanted + len(asker.excluded)]
-        rows = head[~np.isin(head, asker.excluded)][: asker.wanted]
-        return rows, self.bundle.takers[rows].astype(np.float32)
-
-    def _answer(self, asker: Asker, ranked: Ranked) -> Recommendations:
-        request = asker.request
-        rows, scores = ranked[0][request.offset :], ranked[1][request.offset :]
-        reasons = self._reasons(asker, rows) if request.explain else {}
-        return Recommendations(
-            recommendation_id=self.new_id(),
-            bundle=self.name,
-            user_tier=asker.tier,
-            strategy=asker.strategy,
-            items=self._listed((rows, scores), reasons, request.offset),
-            shortfall_reason=self._shortfall(asker, len(rows)),
-            unknown_items=asker.unknown,
-        )
-
-    def _shortfall(self, asker: Asker, shown: int) -> str | None:
-        if shown == asker.request.k:
-            return None
-        popular = asker.strategy == "popular"
-        pool = self.bundle.popular if popular else np.arange(len(self.bundle.catalogue))
-        barred = int(np.isin(asker.excluded, pool).sum())
-        what = "popular items" if popular else "items"
-        return (
-            f"{len(pool)} {what}, {barred} of them excluded: {len(pool) - barred} can be ranked, "
-            f"and the page asks for {asker.request.offset + 1} to {asker.wanted}"
-        )
-
-    def _listed(
-        self, ranked: Ranked, reasons: dict[int, list[Reason]], offset: int
-    ) -> list[Recommendation]:
-        rows, scores = ranked
-        return [
-            Recommendation(
-                **dict(summary), rank=rank, score=float(score), reasons=reasons.get(row, [])
-            )
-            for rank, (summary, row, score) in enumerate(
-                zip(self.summaries(rows), rows.tolist(), scores.tolist(), strict=True), offset + 1
-            )
-        ]
-
-    def _reasons(self, asker: Asker, shown: Rows) -> dict[int, list[Reason]]:
-        edges = explain(self.bundle.graphs, shown, asker.has)
-        owned = np.unique([edge.item for found in edges.values() for edge in found]).astype(int)
-        items = dict(zip(owned.tolist(), self.bundle.catalogue.items(owned), strict=True))
-        return {
-            row: [connection(edge, items[edge.item]) for edge in edges.get(row, [])]
-            or [TASTE if asker.vector is not None else popularity(int(self.bundle.takers[row]))]
-            for row in shown.tolist()
-        }
-
-    def _cosine(self, row: int, k: int) -> Ranked:
-        """Return the k items whose vectors point most nearly where this one's does."""
-        vectors, lengths = self.bundle.item_vectors, self.bundle.lengths
-        if not lengths[row]:
-            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
-        products = vectors @ (vectors[row] / lengths[row])
-        nowhere = np.full_like(products, -np.inf)
-        cosines = np.divide(products, lengths, out=nowhere, where=lengths > 0)
-        cosines[row] = -np.inf
-        rows, scores = top_k_of_scores(cosines[None], k)
-        found = np.isfinite(scores[0])
-        return rows[0][found], scores[0][found]
-
-    def _edges(self, relation: str, row: int, k: int) -> Ranked:
-        """Return the k heaviest edges of an item."""
-        graph = self.bundle.graphs[relation]
-        span = slice(*graph.indptr[row : row + 2])
-        rows, weights = graph.indices[span], graph.data[span]
-        order = np.lexsort((rows, -weights))[:k]
-        return rows[order], weights[order]
+        return [ItemSummary.model_validate(each) for each in self.answers.summaries.of(rows)]

@@ -19,6 +19,9 @@ curl 'localhost:8000/v1/users/1/recommendations?k=5'
 curl 'localhost:8000/v1/items/1/similar?by=image'
 ```
 
+More examples, the formulas and what filters mean:
+[how-to/recommend.md](../how-to/recommend.md).
+
 - Bodies are read as JSON whatever their content type says. `POST /recommend` answers as
   `POST /v1/recommend`.
 - A user who is not known is no error: the list is the popular one, `strategy` says `popular` and
@@ -26,6 +29,9 @@ curl 'localhost:8000/v1/items/1/similar?by=image'
 - `history` is folded in: u' = (sqrt(n) u + sum of fold-in vectors) / sqrt(n + m) for the n items
   that a known user has and the m new ones. Without a known user that is the fold-in alone.
   `strategy` is then `model+fold_in` or `fold_in`.
+- `positives` are added to that and `negatives` taken away; a raw vector stands for itself.
+- `filter`: all of `must`, none of `must_not`, at least one of `should`. `explain: "full"` adds
+  `steps`, and `parts` that add up to each score.
 - `items` holds exactly `k` items, or `shortfall_reason` says why it cannot.
 - Keys may hold any character; write `/` as `%2F` in a path.
 - Errors are `application/problem+json` (RFC 9457): `type`, `title`, `status`, `detail`,
@@ -94,8 +100,9 @@ def _type(schema: dict[str, Any]) -> str:
     if "$ref" in schema:
         name = schema["$ref"].rsplit("/", 1)[-1]
         return f"[{name}](#{name.lower()})"
-    if "anyOf" in schema:
-        return " or ".join(dict.fromkeys(_type(option) for option in schema["anyOf"]))
+    options = schema.get("anyOf") or schema.get("oneOf")
+    if options:
+        return " or ".join(dict.fromkeys(_type(option) for option in options))
     if "enum" in schema:
         return " or ".join(f"`{json.dumps(value)}`" for value in schema["enum"])
     if "const" in schema:

@@ -6,24 +6,18 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Res
 from fastapi.responses import FileResponse, RedirectResponse
 
 from serving import browse
+from serving.grammar import Condition, Filter, Match, Range
 from serving.messages import (
-    MAX_BATCH_ITEMS,
-    MAX_K,
-    MAX_KEY,
-    MAX_OFFSET,
-    BatchAnswer,
-    BatchRequest,
     ItemDetails,
     ItemPage,
     Problem,
-    Recommendations,
-    RecommendRequest,
     SimilarItems,
     UserDetails,
     UserPage,
 )
 from serving.pictures import MEDIA_TYPES, is_url
 from serving.service import Service
+from serving.wire import MAX_K, MAX_KEY, MAX_OFFSET
 from serving.wording import MODEL
 
 
@@ -65,9 +59,6 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Problem, "description": what[status]} for status in statuses}
 
 
-recommending = APIRouter(
-    prefix="/v1", tags=["recommend"], dependencies=[Depends(personal)], responses=problems(422)
-)
 catalogue = APIRouter(
     prefix="/v1", tags=["items"], dependencies=[Depends(shared)], responses=problems(422)
 )
@@ -76,41 +67,23 @@ users = APIRouter(
 )
 
 
-def recommend(ask: Ask, body: RecommendRequest) -> Recommendations:
-    """Return a ranked list for a user, a history, or both.
-
-    A user who is not known and brings no history gets popular items, labelled as such.
-    """
-    return ask.recommend(body)
-
-
-recommending.post("/recommend", responses=problems(400, 413))(recommend)
-alias = APIRouter(dependencies=[Depends(personal)])
-alias.post("/recommend", include_in_schema=False)(recommend)
-
-
-@recommending.post("/recommend:batch", responses=problems(400, 413))
-def recommend_batch(ask: Ask, body: BatchRequest) -> BatchAnswer:
-    """Return one ranked list per request, in order."""
-    items = sum(request.k for request in body.requests)
-    if items > MAX_BATCH_ITEMS:
-        raise HTTPException(
-            422, f"the batch asks for {items:,} items, at most {MAX_BATCH_ITEMS:,} are allowed"
-        )
-    return BatchAnswer(answers=ask.recommend_many(body.requests))
-
-
-@recommending.get("/users/{key:path}/recommendations", responses=problems(404))
-def recommend_to_user(
-    ask: Ask,
-    key: KeyPath,
-    k: K = 10,
-    offset: Offset = 0,
-    exclude_seen: Annotated[bool, Query(description="Leave out what the user has.")] = True,
-) -> Recommendations:
-    """Return a ranked list for a user; one who is not known gets popular items."""
-    request = RecommendRequest(user=key, k=k, offset=offset, exclude_seen=exclude_seen)
-    return recommend(ask, request)
+def simple_filter(
+    category: Annotated[
+        list[str] | None, Query(max_length=20, description="In any of these, at any level.")
+    ] = None,
+    brand: Annotated[list[str] | None, Query(max_length=20, description="Of any of these.")] = None,
+    price_min: Annotated[float | None, Query(ge=0, description="At least this.")] = None,
+    price_max: Annotated[float | None, Query(ge=0, description="At most this.")] = None,
+) -> Filter | None:
+    """Return the filter that the parameters of an address mean, None for none."""
+    must = [
+        Condition(key=name, match=Match(any=[*values]))
+        for name, values in (("category", category), ("brand", brand))
+        if values
+    ]
+    if price_min is not None or price_max is not None:
+        must.append(Condition(key="price", range=Range(gte=price_min, lte=price_max)))
+    return Filter(must=[*must]) if must else None
 
 
 @users.get("/users")
@@ -137,9 +110,11 @@ def similar_items(
     key: KeyPath,
     k: K = 10,
     by: Annotated[str, Query(description="model, a modality, or bought_together.")] = MODEL,
+    offset: Offset = 0,
+    chosen: Annotated[Filter | None, Depends(simple_filter)] = None,
 ) -> SimilarItems:
     """Return the items most like one: to the model, by a modality, or taken together with it."""
-    return ask.recommender.similar(key, k, by)
+    return ask.recommender.similar(key, k, by, offset, chosen)
 
 
 @catalogue.get(

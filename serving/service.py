@@ -3,19 +3,23 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 
 from structlog.typing import FilteringBoundLogger
 
 from pipeline.errors import PlotpointeError
+from serving.batcher import Batcher
 from serving.bundle import SelfCheck
 from serving.cache import AnswerCache
-from serving.deployment.arms import Arm, Lineup
+from serving.deployment.arms import Arm, Lineup, Role
 from serving.deployment.guardrail import Outcome, Trial
 from serving.deployment.shadow import Shadow
-from serving.messages import Recommendations, RecommendRequest
 from serving.pictures import Pictures
+from serving.questions import Answer, Question
 from serving.recommender import Recommender
+from serving.requests import RecommendRequest
+from serving.summaries import Plain
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.tracing import span
 
@@ -29,6 +33,19 @@ class Desk:
     cache: AnswerCache
     trial: Trial
     shadow: Shadow
+    batcher: Batcher[Question, Answer]
+
+
+@dataclass(frozen=True)
+class Seat:
+    """An arm as the batcher asks it: what goes wrong and how long it takes is noted."""
+
+    service: "Service"
+    arm: Arm
+
+    def plain(self, requests: Sequence[RecommendRequest]) -> list[Plain]:
+        """Return the list for each request."""
+        return self.service.ask(self.arm, requests)
 
 
 @dataclass(frozen=True)
@@ -58,7 +75,12 @@ class Service:
         """Return the service's metrics."""
         return self.desk.metrics
 
-    def recommend(self, request: RecommendRequest) -> Recommendations:
+    @cached_property
+    def seats(self) -> dict[Role, Seat]:
+        """Return the arms as the batcher asks them."""
+        return {arm.role: Seat(self, arm) for arm in self.lineup.arms}
+
+    def recommend(self, request: RecommendRequest) -> Plain:
         """Return the list for a request from the arm that its user meets."""
         arm = self.lineup.arm_of(request)
         answer = self.kept(arm, request)
@@ -68,24 +90,24 @@ class Service:
         self.tell([request], [answer])
         return answer
 
-    def kept(self, arm: Arm, request: RecommendRequest) -> Recommendations | None:
+    def kept(self, arm: Arm, request: RecommendRequest) -> Plain | None:
         """Return the answer that is kept of an arm, under a name of its own."""
         cache = self.desk.cache
         kept = cache.find(cache.key(arm.stamp, request)) if cache.entries else None
         if kept is None:
             return None
-        return kept.model_copy(update={"recommendation_id": arm.recommender.new_id()})
+        return {**kept, "recommendation_id": arm.recommender.new_id()}
 
-    def keep(self, arm: Arm, request: RecommendRequest, answer: Recommendations) -> None:
+    def keep(self, arm: Arm, request: RecommendRequest, answer: Plain) -> None:
         """Keep an arm's answer for who asks the same."""
         cache = self.desk.cache
-        if cache.entries and answer.bundle.fingerprint == arm.fingerprint:
+        if cache.entries and answer["bundle"]["fingerprint"] == arm.fingerprint:
             cache.keep(cache.key(arm.stamp, request), answer)
 
-    def recommend_many(self, requests: Sequence[RecommendRequest]) -> list[Recommendations]:
+    def recommend_many(self, requests: Sequence[RecommendRequest]) -> list[Plain]:
         """Return the list of each request in order; each arm searches once."""
         meets = [self.lineup.arm_of(request) for request in requests]
-        answers: dict[int, Recommendations] = {}
+        answers: dict[int, Plain] = {}
         order = sorted(range(len(requests)), key=lambda at: meets[at].role)
         for _, places in groupby(order, key=lambda at: meets[at].role):
             at = [*places]
@@ -95,12 +117,12 @@ class Service:
         self.tell(requests, listed)
         return listed
 
-    def ask(self, arm: Arm, requests: Sequence[RecommendRequest]) -> list[Recommendations]:
+    def ask(self, arm: Arm, requests: Sequence[RecommendRequest]) -> list[Plain]:
         """Return an arm's lists; where a challenger fails the control answers in its place."""
         desk, started = self.desk, time.perf_counter()
         try:
             with span("recommend", arm=arm.role, bundle=arm.fingerprint, lists=len(requests)):
-                answers = _asked(arm.recommender, requests)
+                answers = arm.recommender.plain(requests)
         except PlotpointeError:
             raise
         except Exception:
@@ -113,24 +135,16 @@ class Service:
         self._note(arm, answers, time.perf_counter() - started)
         return answers
 
-    def _note(self, arm: Arm, answers: Sequence[Recommendations], seconds: float) -> None:
+    def _note(self, arm: Arm, answers: Sequence[Plain], seconds: float) -> None:
         desk, role = self.desk, arm.role
-        short = [answer.shortfall_reason is not None for answer in answers]
+        short = [answer["shortfall_reason"] is not None for answer in answers]
         desk.metrics.searched(role, seconds, len(answers), sum(short))
         if self.lineup.challenger is not None:
             each = seconds / len(answers)
             desk.trial.add(role, [Outcome(each, failed=False, short=missing) for missing in short])
 
-    def tell(
-        self, requests: Sequence[RecommendRequest], answers: Sequence[Recommendations]
-    ) -> None:
+    def tell(self, requests: Sequence[RecommendRequest], answers: Sequence[Plain]) -> None:
         """Count what was answered, and let the shadow answer a share of it."""
         self.desk.metrics.count(answers)
         for request, answer in zip(requests, answers, strict=True):
             self.desk.shadow.offer(self.lineup, request, answer)
-
-
-def _asked(recommender: Recommender, requests: Sequence[RecommendRequest]) -> list[Recommendations]:
-    if len(requests) == 1:
-        return [recommender.recommend(requests[0])]
-    return recommender.recommend_many(requests)

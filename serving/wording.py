@@ -1,8 +1,7 @@
-"""Reasons as sentences."""
+"""Reasons as sentences: the fields of a ``Reason``."""
 
-from serving.catalogue import Item
-from serving.messages import Reason
 from serving.reasons import TOGETHER, Edge
+from serving.summaries import Plain
 
 MODEL, POPULAR = "model", "popular"
 
@@ -18,28 +17,33 @@ _CONNECTED = {
     "image": "looks like",
 }
 
-TASTE = Reason(relation=MODEL, text="similar to your taste (model)")
-"""What is said where the model sees more than any single edge."""
 
-
-def alike(relation: str) -> Reason:
+def alike(relation: str) -> Plain:
     """Return why an item is like another by a relation."""
-    return Reason(relation=relation, text=_ALIKE.get(relation, f"similar {relation}"))
+    return _reason(relation, _ALIKE.get(relation, f"similar {relation}"))
 
 
-def popularity(takers: int) -> Reason:
+def popularity(takers: int) -> Plain:
     """Return how many users have an item."""
     people = "1 user has it" if takers == 1 else f"{takers} users have it"
-    return Reason(relation=POPULAR, text=f"popular: {people}", weight=takers)
+    return {**_reason(POPULAR, f"popular: {people}"), "weight": float(takers)}
 
 
-def connection(edge: Edge, owned: Item) -> Reason:
+def connection(edge: Edge, key: str, title: str | None) -> Plain:
     """Return an edge to an item that the user has as a sentence with its title."""
-    phrase = _CONNECTED.get(edge.relation, f"near by {edge.relation} to")
-    return Reason(
-        relation=edge.relation,
-        text=f"{phrase} “{owned.name}”",
-        item=owned.key,
-        title=owned.title,
-        weight=edge.weight,
-    )
+    phrase = _CONNECTED.get(edge.relation) or f"near by {edge.relation} to"
+    return {
+        "relation": edge.relation,
+        "text": f"{phrase} “{title or key}”",
+        "item": key,
+        "title": title,
+        "weight": edge.weight,
+    }
+
+
+def _reason(relation: str, text: str) -> Plain:
+    return {"relation": relation, "text": text, "item": None, "title": None, "weight": None}
+
+
+TASTE = _reason(MODEL, "similar to your taste (model)")
+"""What is said where the model sees more than any single edge."""

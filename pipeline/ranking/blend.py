@@ -22,9 +22,19 @@ def blended(network: Floats, vectors: Floats, real: Flags, share: float) -> Floa
 
 def _standard(scores: Floats, real: Flags) -> Floats:
     """Return scores less the mean of a user's real candidates, over their deviation."""
+    mean, spread = moments(scores, real)
+    found: Floats = np.where(real, scores - mean, 0) / spread
+    return found
+
+
+def moments(scores: Floats, real: Flags) -> tuple[Floats, Floats]:
+    """Return mean and deviation, at least ``_TINY``, of each user's real candidates.
+
+    Shapes:
+        scores, real: (B, C). returns: (B, 1) twice.
+    """
     counts = np.maximum(1, real.sum(axis=1, keepdims=True))
     mean = np.where(real, scores, 0).sum(axis=1, keepdims=True) / counts
     distance = np.where(real, scores - mean, 0)
     spread = np.sqrt((distance**2).sum(axis=1, keepdims=True) / counts)
-    standard: Floats = distance / np.maximum(spread, _TINY)
-    return standard
+    return mean, np.maximum(spread, _TINY)

@@ -1,12 +1,17 @@
 """Which items the second stage puts in order: the best of the vectors and of the second model."""
 
+from collections.abc import Callable
+
 import numpy as np
 import scipy.sparse as sp
 
-from pipeline.arrays import Rows
+from pipeline.arrays import Flags, Rows
 from pipeline.ids import UNKNOWN
 from pipeline.nearest import top_k_exact
 from pipeline.ranking.evidence import Evidence, Taste
+
+Allows = Callable[[int, Rows], Flags]
+"""Which of some rows may be among the candidates of user b of a block."""
 
 
 def candidates_of(evidence: Evidence, taste: Taste, count: int, masked: sp.csr_matrix) -> Rows:
@@ -19,21 +24,25 @@ def candidates_of(evidence: Evidence, taste: Taste, count: int, masked: sp.csr_m
     longest = int(np.diff(masked.indptr).max(initial=0))
     nearest, _ = top_k_exact(taste.vectors, evidence.space.item_vectors, count + longest)
     found = [allowed(row, row_of(masked, b), count) for b, row in enumerate(nearest)]
-    return with_second(evidence, taste, found, masked, count)
+    return with_second(evidence, taste, found, outside(masked), count)
+
+
+def outside(masked: sp.csr_matrix) -> Allows:
+    """Return what allows user b every row but those of CSR row b."""
+    return lambda b, rows: ~np.isin(rows, row_of(masked, b))
 
 
 def with_second(
-    evidence: Evidence, taste: Taste, found: list[Rows], masked: sp.csr_matrix, count: int
+    evidence: Evidence, taste: Taste, found: list[Rows], allows: Allows, count: int
 ) -> Rows:
     """Return what the vectors found for each user, and the best of the second model with it.
 
     Shapes:
-        found: B lists of rows. masked: CSR (B, N). returns: (B, C) rows, ascending, then
-        ``UNKNOWN``.
+        found: B lists of rows. returns: (B, C) rows, ascending, then ``UNKNOWN``.
     """
     if evidence.second is None:
         return padded([np.sort(rows) for rows in found])
-    second = second_best(evidence.second, taste.history, masked, count)
+    second = second_best(evidence.second, taste.history, allows, count)
     return padded([np.union1d(a, b) for a, b in zip(found, second, strict=True)])
 
 
@@ -49,14 +58,14 @@ def allowed(rows: Rows, masked: Rows, count: int) -> Rows:
 
 
 def second_best(
-    second: sp.csr_matrix, history: sp.csr_matrix, masked: sp.csr_matrix, count: int
+    second: sp.csr_matrix, history: sp.csr_matrix, allows: Allows, count: int
 ) -> list[Rows]:
     """Return, for each history, the items that the second model scores highest above nothing.
 
     Equal scores stand in order of row.
 
     Shapes:
-        second: CSR (N, N). history, masked: CSR (B, N). returns: B of at most ``count`` rows.
+        second: CSR (N, N). history: CSR (B, N). returns: B of at most ``count`` rows.
     """
     scores = sp.csr_matrix(history @ second)
     scores.sort_indices()
@@ -64,7 +73,7 @@ def second_best(
     for b in range(scores.shape[0]):
         span = slice(scores.indptr[b], scores.indptr[b + 1])
         rows, values = scores.indices[span], scores.data[span]
-        kept = (values > 0) & ~np.isin(rows, row_of(masked, b))
+        kept = (values > 0) & allows(b, rows)
         rows, values = rows[kept], values[kept]
         found.append(rows[np.argsort(-values, kind="stable")[:count]])
     return found

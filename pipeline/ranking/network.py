@@ -9,6 +9,8 @@ from pipeline.arrays import Floats
 
 LIMIT = 6.0
 """Features are cut off this many standard deviations from their mean."""
+_NEAR = 1e-6
+"""Below this a difference quotient of tanh is its slope."""
 _FAR = 2.0**20
 """A deviation that nothing is far from; a power of two, so that scaling by it changes no bit."""
 
@@ -42,6 +44,28 @@ class Network:
             total = total + np.tanh(x @ weights + bias) @ out / len(self.hidden)
         scores: Floats = total
         return scores
+
+    def parts(self, features: Floats) -> tuple[Floats, float]:
+        """Return what each feature adds to a score, and the score of average features.
+
+        Integrated gradients (Sundararajan et al., ICML 2017) from the mean features: over the
+        straight path, tanh of a sum w.x + b changes by (tanh(w.x + b) - tanh(b)) in all, which the
+        features share as they share w.x. Parts and the average's score add up to ``scores``.
+
+        Shapes:
+            features: (..., F). returns: (..., F) float64.
+        """
+        x = self.standard(features).astype(np.float64)
+        added = x * self.linear.mean(axis=0)
+        base = 0.0
+        for weights, bias, out in zip(self.hidden, self.bias, self.out, strict=True):
+            through = x @ weights.astype(np.float64)
+            rise = np.tanh(through + bias) - np.tanh(bias)
+            small = np.abs(through) < _NEAR
+            slope = np.where(small, 1 - np.tanh(bias) ** 2, rise / np.where(small, 1, through))
+            added = added + x * ((slope * out) @ weights.T) / len(self.hidden)
+            base += float(np.tanh(bias) @ out) / len(self.hidden)
+        return added, base
 
     def standard(self, features: Floats) -> Floats:
         """Return features in standard deviations from their mean, cut off far away."""

@@ -12,7 +12,8 @@ def edges_from(matrix: sp.csr_matrix, rows: Rows) -> tuple[Rows, Rows]:
     Shapes:
         matrix: CSR. rows: (B,). returns: (E,) twice, in order of position.
     """
-    starts, lengths = matrix.indptr[rows], np.diff(matrix.indptr)[rows]
+    starts = matrix.indptr[rows]
+    lengths = matrix.indptr[rows + 1] - starts
     skipped = starts - np.concatenate([[0], np.cumsum(lengths)[:-1]])
     owner = np.repeat(np.arange(len(rows)), lengths)
     return owner, np.arange(lengths.sum()) + skipped[owner]

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from pipeline.arrays import Floats, Rows
+from pipeline.arrays import Flags, Floats, Rows
 from pipeline.artifacts import Artifact
 
 _TINY = 1e-12
@@ -79,7 +79,13 @@ class Space:
 
     def trained(self, user: int, seen: Rows) -> bool:
         """Return whether a user with the items ``seen`` has a vector that training gave."""
-        return len(seen) > 0 and bool(self.user_vectors[user].any())
+        return len(seen) > 0 and bool(self._given[user])
+
+    @cached_property
+    def _given(self) -> Flags:
+        """Return which users have a vector at all, (U,)."""
+        given: Flags = np.logical_or.reduce(np.asarray(self.user_vectors), axis=1)
+        return given
 
     def vector_of(self, user: int, seen: Rows, new: Rows) -> Floats:
         """Return the vector of a user who has more than training knew; zeros if nothing is known.

@@ -12,7 +12,7 @@ from pipeline import files
 from pipeline.arrays import Floats, Rows
 from pipeline.artifacts import Artifact
 from pipeline.errors import ArtifactError
-from pipeline.ranking.blend import blended
+from pipeline.ranking.blend import blended, moments
 from pipeline.ranking.evidence import Evidence, Taste
 from pipeline.ranking.features import VECTORS, features
 from pipeline.ranking.network import Network, shapes
@@ -45,6 +45,27 @@ class SecondStage:
         names, values = features(self.evidence, taste, candidates)
         vectors = values[:, :, names.index(VECTORS)]
         return blended(self.network.scores(values), vectors, candidates >= 0, self.share)
+
+    def parts(self, taste: Taste, candidates: Rows) -> tuple[list[str], Floats, Floats]:
+        """Return the features' names, what each adds to a score, and what stands without them.
+
+        The parts of a candidate and the last value add up to its score; the vectors' own share in
+        the score is part of their feature.
+
+        Shapes:
+            candidates: (B, C). returns: F names, (B, C, F), (B, C).
+        """
+        names, values = features(self.evidence, taste, candidates)
+        added, base = self.network.parts(values)
+        left = np.full(candidates.shape, base)
+        if self.share:
+            real, at = candidates >= 0, names.index(VECTORS)
+            mean, spread = moments(self.network.scores(values), real)
+            added, left = (1 - self.share) * added / spread[:, :, None], left - mean
+            left = (1 - self.share) * left / spread
+            mean, spread = moments(values[:, :, at], real)
+            added[:, :, at] += self.share * (values[:, :, at] - mean) / spread
+        return names, added, left
 
 
 def write_relations(into: Path, relations: Mapping[str, sp.csr_matrix]) -> None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from serving.bundle import Bundle, SelfCheck
-from serving.messages import RecommendRequest
 from serving.pictures import Pictures
 from serving.recommender import Recommender
+from serving.requests import RecommendRequest
 
 Role = Literal["control", "challenger", "shadow"]
 CONTROL: Final = "control"

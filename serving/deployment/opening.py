@@ -10,7 +10,6 @@ from pipeline.errors import ArtifactError, PlotpointeError
 from pipeline.promises import cure, examine
 from serving.bundle import Bundle
 from serving.deployment.arms import Arm, Role
-from serving.messages import RecommendRequest
 
 Reason = Literal["missing", "version", "altered", "mixed", "broken", "index"]
 """Why a bundle is refused.
@@ -47,7 +46,6 @@ class Opener:
         bundle = open_verified(self.store, fingerprint, verify=self.verify)
         with _named("broken"):
             arm = self.make(role, bundle)
-            _warm(arm)
         if not arm.check.ready:
             raise RefusedError("index", f"bundle {arm.fingerprint}: {arm.check.reason}")
         return arm
@@ -80,13 +78,6 @@ def _found(store: Store, fingerprint: str | None) -> Artifact:
         if found is None:
             raise ArtifactError(f"{store.root} holds no bundle {name}")
     return found
-
-
-def _warm(arm: Arm) -> None:
-    """Answer a stranger and a canary, so that no user meets the work of a first time."""
-    canaries = arm.bundle.users.keys[arm.bundle.canary_users[:1]].tolist()
-    for user in (None, *canaries):
-        arm.recommender.recommend(RecommendRequest(user=user))
 
 
 def _verify(artifact: Artifact) -> None:

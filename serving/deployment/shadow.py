@@ -8,7 +8,8 @@ from typing import NamedTuple
 from structlog.typing import FilteringBoundLogger
 
 from serving.deployment.arms import Arm, Lineup
-from serving.messages import Recommendations, RecommendRequest
+from serving.requests import RecommendRequest
+from serving.summaries import Plain
 from serving.telemetry.metrics import Metrics
 
 _WAITING = 256
@@ -31,7 +32,7 @@ class Shadow:
         self._draw = random.Random(0)
         self._thread: threading.Thread | None = None
 
-    def offer(self, lineup: Lineup, request: RecommendRequest, answer: Recommendations) -> None:
+    def offer(self, lineup: Lineup, request: RecommendRequest, answer: Plain) -> None:
         """Take a share of the requests; where there is no shadow that is none."""
         if lineup.shadow is None or self._draw.random() >= lineup.shadow_share:
             return
@@ -39,7 +40,7 @@ class Shadow:
             self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
             self._thread.start()
         try:
-            shown = [item.id for item in answer.items]
+            shown = [item["id"] for item in answer["items"]]
             self._waiting.put_nowait(_Asked(lineup.shadow, request, shown))
         except queue.Full:
             self._metrics.shadowed.labels("left_out").inc()
@@ -76,8 +77,9 @@ class Shadow:
         self._waiting.task_done()
 
     def _compare(self, asked: _Asked) -> None:
-        theirs = asked.arm.recommender.recommend(asked.request)
-        self._metrics.overlap.observe(overlap(asked.shown, [item.id for item in theirs.items]))
+        (theirs,) = asked.arm.recommender.plain([asked.request])
+        listed = [item["id"] for item in theirs["items"]]
+        self._metrics.overlap.observe(overlap(asked.shown, listed))
 
 
 def overlap(shown: list[str], theirs: list[str]) -> float:

@@ -14,6 +14,7 @@ from serving.deployment.guardrail import Trial
 from serving.deployment.opening import Opener
 from serving.deployment.shadow import Shadow
 from serving.pictures import Pictures
+from serving.questions import new_batcher
 from serving.recommender import Recommender
 from serving.service import Desk
 from serving.settings import Settings
@@ -31,12 +32,12 @@ def deployed(settings: Settings, bundle: Bundle, tools: Instruments) -> Iterator
         ConfigError: the images folder of the settings does not exist.
     """
     metrics, log = tools.metrics, tools.log
-    shadow = Shadow(metrics, log)
+    shadow, batcher = Shadow(metrics, log), new_batcher()
     cache = AnswerCache(settings.cache_entries, settings.cache_seconds, metrics)
     deployment = Deployment(
         Opener(Store(settings.store), lambda role, each: make_arm(settings, role, each),
                verify=settings.verify),
-        Desk(metrics, log, cache, Trial(settings.guard), shadow),
+        Desk(metrics, log, cache, Trial(settings.guard), shadow, batcher),
         make_arm(settings, CONTROL, bundle),
     )  # fmt: skip
     del bundle  # or it would be held until the end, whatever is served by then
@@ -50,12 +51,13 @@ def deployed(settings: Settings, bundle: Bundle, tools: Instruments) -> Iterator
         yield deployment
     finally:
         watcher.close()
+        batcher.close()
         shadow.close()
         tools.tracer.close()
 
 
 def make_arm(settings: Settings, role: Role, bundle: Bundle) -> Arm:
-    """Return what answers from a bundle, its index checked.
+    """Return what answers from a bundle, its index checked and its first requests behind it.
 
     Raises:
         ConfigError: the images folder of the settings does not exist.
@@ -65,4 +67,5 @@ def make_arm(settings: Settings, role: Role, bundle: Bundle) -> Arm:
     folder = settings.images or places.images_of(Store(settings.store), bundle.artifact)
     pictures = Pictures(folder)
     recommender = Recommender(bundle, picture=pictures.link)
+    recommender.warm()
     return Arm(role, recommender, pictures, bundle.self_check())

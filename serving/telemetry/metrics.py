@@ -6,10 +6,12 @@ must be set before ``prometheus_client`` is imported; whichever worker is asked 
 
 import os
 import time
-from collections.abc import Sequence
+from collections import Counter as Counted
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import (
     CollectorRegistry,
@@ -23,7 +25,6 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from serving.bundle import Bundle, SelfCheck
-from serving.messages import Recommendations
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 """When a series began is half of the text and is asked for by nobody."""
@@ -129,12 +130,13 @@ class Metrics:
         kept[0].inc()
         kept[1].observe(seconds)
 
-    def count(self, answers: Sequence[Recommendations]) -> None:
-        """Count recommended lists."""
-        for answer in answers:
-            self.recommended.labels(answer.strategy, answer.user_tier).inc()
-            if answer.shortfall_reason:
-                self.short.inc()
+    def count(self, answers: Sequence[Mapping[str, Any]]) -> None:
+        """Count recommended lists, given as the fields of ``Recommendations``."""
+        kinds = Counted((answer["strategy"], answer["user_tier"]) for answer in answers)
+        for kind, count in kinds.items():
+            self.recommended.labels(*kind).inc(count)
+        if short := sum(answer["shortfall_reason"] is not None for answer in answers):
+            self.short.inc(short)
 
     def searched(self, arm: str, seconds: float, lists: int, short: int) -> None:
         """Note one search of an arm."""

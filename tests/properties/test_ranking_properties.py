@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pipeline.ids import UNKNOWN
 from pipeline.nearest import top_k_naive
-from pipeline.ranking.candidates import candidates_of, padded, second_best
+from pipeline.ranking.candidates import candidates_of, outside, padded, second_best
 from pipeline.ranking.evidence import Evidence, Taste
 from pipeline.ranking.features import features
 from pipeline.ranking.pooling import pooled, pooled_naive
@@ -115,7 +115,7 @@ def test_the_second_model_gives_its_best_first(case):
     if evidence.second is None:
         return
     scores = (taste.history @ evidence.second).toarray()
-    for b, rows in enumerate(second_best(evidence.second, taste.history, masked, count)):
+    for b, rows in enumerate(second_best(evidence.second, taste.history, outside(masked), count)):
         assert len(rows) <= count and (scores[b, rows] > 0).all()
         assert (np.diff(scores[b, rows]) <= 0).all()
 

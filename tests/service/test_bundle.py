@@ -132,14 +132,14 @@ def test_equal_items_in_another_order_do_not_unready_a_service(tmp_path):
 
 def test_tiers_of_items(bundle, parts):
     world = parts.world
-    assert bundle.tier(0) == "hot"
-    assert bundle.tier(int(world.warm_items[0])) == "warm"
+    assert bundle.tiers[0] == "hot"
+    assert bundle.tiers[int(world.warm_items[0])] == "warm"
 
 
 def test_an_untrained_item_without_content_is_cold(tmp_path, parts):
     hot = parts.hot.copy()
     hot[parts.world.no_content] = False
-    assert opened(tmp_path, hot=hot).tier(parts.world.no_content) == "cold"
+    assert opened(tmp_path, hot=hot).tiers[parts.world.no_content] == "cold"
 
 
 def test_seen_is_what_the_interactions_say(bundle, parts):

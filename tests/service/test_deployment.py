@@ -21,7 +21,7 @@ from serving.app import create_app, open_bundle
 from serving.deployment.memory import give_back
 from serving.deployment.plan import Plan, read_plan, write_plan
 from serving.deployment.start import PLAN, deployed
-from serving.messages import RecommendRequest
+from serving.requests import RecommendRequest
 from serving.settings import Settings
 from serving.telemetry.instruments import Instruments
 from serving.telemetry.logs import open_log
@@ -58,7 +58,7 @@ def metric(deployment, line: str) -> float:
 
 
 def served(deployment) -> str:
-    return deployment.service.recommend(RecommendRequest(user="u1")).bundle.fingerprint
+    return deployment.service.recommend(RecommendRequest(user="u1"))["bundle"]["fingerprint"]
 
 
 def bend(store: Store, fingerprint: str, change) -> None:
@@ -78,7 +78,7 @@ class TestReload:
         deployment.refresh()
         assert served(deployment) == OTHER
         held = before.recommend(RecommendRequest(user="u1"))
-        assert held.bundle.fingerprint == worlds_bundle.FINGERPRINT
+        assert held["bundle"]["fingerprint"] == worlds_bundle.FINGERPRINT
         assert metric(deployment, f'plotpointe_bundle_info{{fingerprint="{OTHER}"') == 1
         assert worlds_bundle.FINGERPRINT not in deployment.desk.metrics.text().decode()
         assert metric(deployment, 'plotpointe_bundle_swaps_total{arm="control"}') == 2
@@ -126,8 +126,8 @@ class TestReload:
             while not done.is_set():
                 try:
                     answer = deployment.service.recommend(RecommendRequest(user="u1", k=5))
-                    seen.add(answer.bundle.fingerprint)
-                    assert len(answer.items) == 5
+                    seen.add(answer["bundle"]["fingerprint"])
+                    assert len(answer["items"]) == 5
                 except Exception as error:
                     failures.append(error)
 
@@ -271,7 +271,7 @@ class TestFaults:
         assert deployment.service.check.ready
         spoiled = replace(bundle, canary_top=np.roll(bundle.canary_top, 20, axis=0))
         control = deployment.lineup.control
-        recommender = replace(control.recommender, bundle=spoiled)
+        recommender = type(control.recommender)(spoiled)
         deployment._serve(
             replace(deployment.lineup, control=replace(control, recommender=recommender))
         )
@@ -301,9 +301,9 @@ class TestFaults:
             assert len(given) == 2
 
     def test_giving_back_changes_nothing(self, deployment):
-        before = deployment.service.recommend(RecommendRequest(user="u1")).items
+        before = deployment.service.recommend(RecommendRequest(user="u1"))["items"]
         give_back()
-        assert deployment.service.recommend(RecommendRequest(user="u1")).items == before
+        assert deployment.service.recommend(RecommendRequest(user="u1"))["items"] == before
 
     def test_a_watcher_survives_what_it_meets(self, store, settings):
         quick = settings.model_copy(update={"reload_seconds": 0.05})

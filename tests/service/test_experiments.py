@@ -13,7 +13,7 @@ from serving.deployment.guardrail import Margins, Outcome, Trial, judge
 from serving.deployment.plan import Plan
 from serving.deployment.shadow import overlap
 from serving.deployment.start import deployed
-from serving.messages import RecommendRequest
+from serving.requests import RecommendRequest
 from serving.settings import Settings
 from serving.telemetry.instruments import Instruments
 from tests import worlds_bundle
@@ -46,7 +46,7 @@ def deployment(settings):
 def asked(deployment, users=200, **more) -> list[str]:
     """Return which bundle answered each user."""
     requests = [RecommendRequest(user=f"u{user}", k=3, **more) for user in range(users)]
-    return [deployment.service.recommend(one).bundle.fingerprint for one in requests]
+    return [deployment.service.recommend(one)["bundle"]["fingerprint"] for one in requests]
 
 
 class TestAssignment:
@@ -66,8 +66,8 @@ class TestAssignment:
         requests = [RecommendRequest(user=f"u{user}", k=3) for user in range(40)]
         together = deployment.service.recommend_many(requests)
         alone = [deployment.service.recommend(one) for one in requests]
-        assert [a.items for a in together] == [a.items for a in alone]
-        assert {a.bundle.fingerprint for a in together} == {FIRST, OTHER}
+        assert [a["items"] for a in together] == [a["items"] for a in alone]
+        assert {a["bundle"]["fingerprint"] for a in together} == {FIRST, OTHER}
 
     def test_more_weight_moves_nobody_back(self, deployment):
         deployment.follow(Plan(challenger=OTHER, weight=0.2))
@@ -139,17 +139,10 @@ class TestShadow:
         assert 'plotpointe_shadow_requests_total{outcome="answered"} 30.0' in text
         assert "plotpointe_shadow_overlap_count 30.0" in text
 
-    def test_a_failing_shadow_hurts_nobody(self, deployment, monkeypatch):
+    def test_a_failing_shadow_hurts_nobody(self, deployment):
         deployment.follow(Plan(shadow=OTHER, shadow_share=1.0))
         shadow = deployment.lineup.shadow.recommender
-        plain = type(shadow).recommend
-
-        def fail(self, request):
-            if self is shadow:
-                raise RuntimeError
-            return plain(self, request)
-
-        monkeypatch.setattr(type(shadow), "recommend", fail)
+        object.__setattr__(shadow, "plain", crash)
         assert {*asked(deployment, users=5)} == {FIRST}
         deployment.desk.shadow.settle()
         assert 'shadow_requests_total{outcome="failed"} 5.0' in (
@@ -171,7 +164,7 @@ def outcomes(n, seconds=0.01, failed=0.0, short=0.0, seed=0):
     ]
 
 
-def crash():
+def crash(*_):
     raise RuntimeError("a bug")
 
 
@@ -219,7 +212,7 @@ class TestGuardrail:
 
     def test_a_failing_challenger_fails_nobody_and_is_stopped(self, settings, deployment):
         deployment.follow(Plan(challenger=OTHER, weight=0.5))
-        object.__setattr__(deployment.lineup.challenger.recommender, "new_id", crash)
+        object.__setattr__(deployment.lineup.challenger.recommender, "plain", crash)
         assert {*asked(deployment)} == {FIRST}
         deployment.refresh()
         assert deployment.lineup.challenger is None
@@ -233,7 +226,7 @@ class TestGuardrail:
         self, deployment, monkeypatch
     ):
         deployment.follow(Plan(challenger=OTHER, weight=0.5))
-        object.__setattr__(deployment.lineup.challenger.recommender, "new_id", crash)
+        object.__setattr__(deployment.lineup.challenger.recommender, "plain", crash)
         asked(deployment)
 
         def full(*_):
@@ -252,7 +245,7 @@ class TestGuardrail:
         def refuse(*_):
             raise DataError("the asker's mistake")
 
-        object.__setattr__(deployment.lineup.challenger.recommender, "new_id", refuse)
+        object.__setattr__(deployment.lineup.challenger.recommender, "plain", refuse)
         with pytest.raises(DataError):
             deployment.service.recommend(RecommendRequest(user="u1"))
         assert deployment.desk.trial.verdict("control", "challenger") is None
@@ -263,7 +256,7 @@ def test_the_controls_answer_for_a_failing_challenger_is_not_kept_as_its_own(dep
     request = RecommendRequest(user="u1")
     arm = deployment.lineup.challenger
     service = deployment.service
-    service.keep(arm, request, deployment.lineup.control.recommender.recommend(request))
+    service.keep(arm, request, deployment.lineup.control.recommender.plain([request])[0])
     assert service.kept(arm, request) is None
-    service.keep(arm, request, arm.recommender.recommend(request))
-    assert service.kept(arm, request).bundle.fingerprint == OTHER
+    service.keep(arm, request, arm.recommender.plain([request])[0])
+    assert service.kept(arm, request)["bundle"]["fingerprint"] == OTHER

@@ -11,9 +11,9 @@ from starlette.testclient import TestClient
 from serving.app import create_app
 from serving.breaker import Breaker, UnavailableError
 from serving.cache import AnswerCache
-from serving.messages import RecommendRequest
 from serving.middleware.gate import Gate, GateLimits, Lag
 from serving.recommender import UnknownItemError
+from serving.requests import RecommendRequest
 from serving.telemetry import Metrics
 from tests.service.test_http import refused
 
@@ -184,14 +184,14 @@ class TestTheWholeService:
         )
         from serving.recommender import Recommender
 
-        plain = Recommender.recommend
+        plain = Recommender.plain
 
-        def slowly(self, request):
+        def slowly(self, requests):
             slow.wait(5)
-            return plain(self, request)
+            return plain(self, requests)
 
         with TestClient(create_app(tight)) as client:
-            monkeypatch.setattr("serving.recommender.Recommender.recommend", slowly)
+            monkeypatch.setattr("serving.recommender.Recommender.plain", slowly)
             answers = []
             ask = lambda: answers.append(client.post("/recommend", json={}))  # noqa: E731
             threads = [threading.Thread(target=ask) for _ in range(4)]
@@ -292,12 +292,12 @@ class TestCache:
         from serving.recommender import Recommender
 
         calls = []
-        plain = Recommender.recommend
-        monkeypatch.setattr(
-            "serving.recommender.Recommender.recommend",
-            lambda self, request: calls.append(request) or plain(self, request),
-        )
+        plain = Recommender.plain
         with TestClient(create_app(settings)) as client:
+            monkeypatch.setattr(
+                "serving.recommender.Recommender.plain",
+                lambda self, requests: calls.extend(requests) or plain(self, requests),
+            )
             one = client.post("/recommend", json={"user": "u1", "k": 3}).json()
             two = client.post("/v1/recommend", content='{"k":3,  "user":"u1"}').json()
             client.post("/recommend", json={"user": "u1", "k": 4})
@@ -310,7 +310,7 @@ class TestCache:
     def test_another_stamp_another_answer_and_nothing_grows(self, recommender):
         cache = AnswerCache(2, 60, Metrics())
         request = RecommendRequest(user="u1")
-        answer = recommender.recommend(request)
+        (answer,) = recommender.plain([request])
         for stamp in ("a", "b", "c"):
             cache.keep(cache.key(stamp, request), answer)
         assert cache.find(cache.key("a", request)) is None
@@ -320,6 +320,6 @@ class TestCache:
         cache = AnswerCache(2, 0.05, Metrics())
         request = RecommendRequest(user="u1")
         key = cache.key("a", request)
-        cache.keep(key, recommender.recommend(request))
+        cache.keep(key, recommender.plain([request])[0])
         time.sleep(0.1)
         assert cache.find(key) is None

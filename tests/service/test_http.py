@@ -8,8 +8,8 @@ from starlette.testclient import TestClient
 
 from pipeline.errors import ArtifactError, ConfigError
 from serving.app import create_app
-from serving.messages import MAX_BATCH
 from serving.settings import Settings
+from serving.wire import MAX_BATCH
 
 PROBLEM = "application/problem+json"
 
@@ -156,8 +156,8 @@ class TestProblems:
         def crash(*_: object):
             raise RuntimeError("secret detail")
 
-        monkeypatch.setattr("serving.recommender.Recommender.recommend", crash)
         with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+            monkeypatch.setattr("serving.recommender.Recommender.plain", crash)
             problem = refused(client.post("/recommend", json={}), 500)
         assert "secret" not in json.dumps(problem)
         logged = json.loads(capfd.readouterr().err.splitlines()[0])

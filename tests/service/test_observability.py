@@ -71,7 +71,7 @@ class TestTraces:
         fresh = settings.model_copy(update={"cache_entries": 0})
         app = create_app(fresh, tracer=OtelTracer(exporter))
         with TestClient(app, raise_server_exceptions=False) as client:
-            monkeypatch.setattr("serving.recommender.Recommender.recommend", crash)
+            monkeypatch.setattr("serving.recommender.Recommender.plain", crash)
             client.post("/recommend", json={})
         request = next(s for s in exporter.get_finished_spans() if s.name.startswith("POST"))
         assert not request.status.is_ok

@@ -6,9 +6,10 @@ from schemathesis.checks import load_all_checks, not_a_server_error
 from schemathesis.specs.openapi import checks
 
 from serving.app import create_app
-from serving.messages import MAX_K, RecommendRequest
 from serving.reference import page
+from serving.requests import RecommendRequest
 from serving.settings import Settings
+from serving.wire import MAX_K
 
 load_all_checks()
 

@@ -57,10 +57,10 @@ def test_no_path_leaves_the_folder(tmp_path_factory, image):
 
 
 def test_links(outside):
-    assert outside.link(ITEM) == "/v1/items/a%2Fb%20c/image"
-    assert outside.link(replace(ITEM, image=None)) is None
-    assert outside.link(replace(ITEM, image="https://a.example/1.jpg")) == "https://a.example/1.jpg"
-    assert Pictures(None).link(ITEM) is None
+    assert outside.link(ITEM.key, ITEM.image) == "/v1/items/a%2Fb%20c/image"
+    assert outside.link(ITEM.key, None) is None
+    assert outside.link(ITEM.key, "https://a.example/1.jpg") == "https://a.example/1.jpg"
+    assert Pictures(None).link(ITEM.key, ITEM.image) is None
     assert Pictures(None).file(ITEM) is None
 
 

@@ -65,3 +65,31 @@ def test_arrays_make_the_network_again(hidden):
     assert np.array_equal(again.scores(features), network.scores(features))
     found = {name: array.shape for name, array in again.arrays().items()}
     assert found == shapes(3, again.hidden.shape)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+@pytest.mark.parametrize("hidden", [0, 1, 7])
+def test_parts_add_up_to_scores(count, hidden):
+    network = networks(count, hidden)[1]
+    features = 5 * np.random.default_rng(1).normal(size=(4, 6, 3)).astype(np.float32)
+    added, base = network.parts(features)
+    np.testing.assert_allclose(added.sum(axis=2) + base, network.scores(features), atol=1e-4)
+
+
+def test_parts_are_the_integrated_gradients():
+    """By Riemann sums over the straight path from the mean, in small steps."""
+    network = networks(3, 5)[1]
+    features = network.mean + np.array([0.5, -1.0, 0.3], dtype=np.float32)
+    x = network.standard(features).astype(float)
+    total = np.zeros(3)
+    for at in (np.arange(2000) + 0.5) / 2000:
+        for weights, bias, out in zip(network.hidden, network.bias, network.out, strict=True):
+            total += weights @ (out * (1 - np.tanh(at * x @ weights + bias) ** 2)) / 3
+    wanted = x * (total / 2000 + network.linear.mean(axis=0))
+    np.testing.assert_allclose(network.parts(features)[0], wanted, atol=1e-4)
+
+
+def test_what_is_average_adds_nothing():
+    network = networks(2, 4)[1]
+    added, base = network.parts(network.mean)
+    assert not added.any() and base == pytest.approx(float(network.scores(network.mean)), abs=1e-5)
