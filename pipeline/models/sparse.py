@@ -77,7 +77,7 @@ class Edges:
     def matrix(self, values: Tensor) -> Tensor:
         """Return the torch CSR tensor of this pattern with ``values`` (E,)."""
         return torch.sparse_csr_tensor(
-            self.indptr, self.indices, values, size=self.shape, check_invariants=False
+            self.indptr.long(), self.indices.long(), values, size=self.shape, check_invariants=False
         )
 
 

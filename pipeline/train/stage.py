@@ -14,13 +14,21 @@ from pipeline.config import FIRST, TrainConfig
 from pipeline.errors import ConfigError
 from pipeline.interactions import evaluable
 from pipeline.job import Facts, Job
-from pipeline.models import MODELS, Options, Outputs, Recommender
+from pipeline.models import MODELS, Inputs, Options, Outputs, Recommender
+from pipeline.models.sampled import SampledGat
 from pipeline.train.active import calibrated, with_rest
 from pipeline.train.auto import recipes_of
 from pipeline.train.checkpoint import Checkpoints, Progress, copied
 from pipeline.train.data import TrainingData, load
 from pipeline.train.distill import begin_with, lists_of
-from pipeline.train.loop import Told, Trainer, fit, matrix_of, validation
+from pipeline.train.loop import (
+    Told,
+    Trainer,
+    check_can_sample,
+    fit,
+    matrix_of,
+    validation,
+)
 
 OTHER_RELATION = 0.1
 """Weight of a relation that the configuration does not name, such as a modality of one's own."""
@@ -38,8 +46,9 @@ def run(job: Job[TrainConfig], watch: Told = lambda _: None) -> Facts:
     """
     device = device_of(job.runtime.device)
     with on_this_machine(job.threads, device):
-        data = _with_lists(load(job.inputs, job.config), job)
-        data = replace(data, inputs=data.inputs.to(device))
+        data = _with_lists(load(job.inputs, job.config, _graph_folder(job)), job)
+        if job.config.fan_out is None:
+            data = replace(data, inputs=data.inputs.to(device))
         trained = [
             _trained(job, name, recipe, data, watch)
             for name, recipe in recipes_of(job.config, data).items()
@@ -98,9 +107,7 @@ def _outputs(model: Recommender, data: TrainingData, config: TrainConfig) -> tup
 def _trained(
     job: Job[TrainConfig], name: str, config: TrainConfig, data: TrainingData, watch: Told
 ) -> Trained:
-    inputs = data.inputs
-    options = options_of(config, [*inputs.relations])
-    model = MODELS[config.model](inputs, options, job.seed).to(inputs.hot.device)
+    model = made(config, data.inputs, job.seed).to(device_of(job.runtime.device))
     if not model.learns:
         _must_not_distill(config)
         return Trained(name, model, _validate(model, data, config))
@@ -110,6 +117,25 @@ def _trained(
     scratch.mkdir(exist_ok=True)
     task = replace(job, config=config, scratch=scratch)
     return Trained(name, model, _train(task, model, data, watch))
+
+
+def made(config: TrainConfig, inputs: Inputs, seed: int) -> Recommender:
+    """Return the new model of a configuration, where its inputs are.
+
+    Raises:
+        ConfigError: there is no such model, or it cannot sample neighbours as asked for.
+    """
+    check_can_sample(config)
+    options = options_of(config, [*inputs.relations])
+    if config.fan_out is not None:
+        return SampledGat(inputs, options, seed)
+    return MODELS[config.model](inputs, options, seed)
+
+
+def _graph_folder(job: Job[TrainConfig]) -> Path:
+    folder = job.scratch / "graph"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def _must_not_distill(config: TrainConfig) -> None:

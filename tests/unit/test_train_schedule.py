@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from pipeline.train.loop import optimizer_of
+from pipeline.train.optimizer import optimizer_of
 from pipeline.train.schedule import PLATEAU_FACTOR, PLATEAU_PATIENCE, Schedule, plateaus
 from tests import worlds
 from tests.train_worlds import config_of, data_of, model_of
