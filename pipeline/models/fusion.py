@@ -186,9 +186,11 @@ class Fusion(nn.Module):
     @torch.no_grad()
     def learned(self) -> Learned:
         """Return the few numbers a reader wants to know about the rule."""
-        if self.rule is None or self.present is None:
-            return {}
-        return self.rule.learned(self.parts, self.present)
+        return {} if self.present is None else self.told(self.parts, self.present)
+
+    def told(self, parts: Sequence[Tensor], shown: Tensor) -> Learned:
+        """Return the few numbers about the rule that some items tell."""
+        return {} if self.rule is None else self.rule.learned(parts, shown)
 
 
 @FUSIONS.register("gated")

@@ -284,7 +284,11 @@ class Gat(Recommender):
         for name, gates in self.gates.items():
             assert isinstance(gates, EdgeGates)
             found[f"attention/{name}"] = float(gates.bounded_strength().abs().mean())
-        return found | self.fusion.learned()
+        return found | self.fusion_learned()
+
+    def fusion_learned(self) -> dict[str, float]:
+        """Return the few numbers a reader wants to know about the fusion."""
+        return self.fusion.learned()
 
 
 def _strength(relation: Relation) -> Tensor:

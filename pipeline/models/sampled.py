@@ -205,13 +205,22 @@ class SampledGat(Gat):
             return ids
         for start in range(0, len(ids), BLOCK_ITEMS):
             rows = slice(start, start + BLOCK_ITEMS)
-            content = self.fusion.of_new(
-                {n: v[rows].to(ids.device) for n, v in self.inputs.vectors.items()},
-                {n: p[rows].to(ids.device) for n, p in self.inputs.present.items()},
-            )
+            content = self.fusion.content(*self._entering(rows), None)
             assert content is not None
             ids[rows] += content
         return ids
+
+    def _entering(self, rows: slice) -> tuple[list[Tensor], Tensor]:
+        """Return what enters the fusion of some items, read from where their vectors lie."""
+        device = self.joint_degrees.device
+        vectors = {n: v[rows].to(device) for n, v in self.inputs.vectors.items()}
+        present = {n: p[rows].to(device) for n, p in self.inputs.present.items()}
+        return self.fusion.entering(vectors, present, len(self.joint_degrees[rows]))
+
+    def fusion_learned(self) -> dict[str, float]:
+        """Return what ``Gat`` returns, from at most ``BLOCK_ITEMS`` items at equal distances."""
+        step = -(-self.inputs.items // BLOCK_ITEMS)
+        return self.fusion.told(*self._entering(slice(None, None, step)))
 
     @torch.no_grad()
     def every_layer(self) -> list[tuple[Tensor, Tensor]]:
