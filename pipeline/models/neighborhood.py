@@ -7,6 +7,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
+from pipeline.models.gated import Gate, gated_propagate
 from pipeline.models.sparse import Edges, propagate
 
 USER_ITEM = "user_item"
@@ -14,8 +15,21 @@ USER_ITEM = "user_item"
 ITEM_USER = "item_user"
 """The hop from users into items, over the same relation."""
 
-Values = Mapping[str, Tensor]
-"""The weight of each edge of a layer, (E,) by hop."""
+
+@dataclass(frozen=True)
+class Weights:
+    """What the edges of a hop weigh.
+
+    Shapes:
+        values: (E,), which the gate, where there is one, multiplies.
+    """
+
+    values: Tensor
+    gate: Gate | None = None
+
+
+Values = Mapping[str, Weights]
+"""The weights of a layer's edges by hop."""
 
 
 @dataclass(frozen=True)
@@ -136,8 +150,12 @@ def arriving(
     """
     total: Tensor | None = None
     for name in names:
-        edges = hops[name].edges
-        arrived = propagate(edges, weights[name], senders[: edges.shape[1]])
+        edges, weight = hops[name].edges, weights[name]
+        sending = senders[: edges.shape[1]]
+        if weight.gate is None:
+            arrived = propagate(edges, weight.values, sending)
+        else:
+            arrived = gated_propagate(edges, weight.values, weight.gate, sending)
         total = arrived if total is None else total + arrived
     assert total is not None
     return total

@@ -10,7 +10,7 @@ What ranks is computed exactly, a block of rows at a time.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -18,9 +18,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.models.attention import direction
+from pipeline.models.attention import EdgeGates, direction
 from pipeline.models.base import Vectors
 from pipeline.models.gat import Gat
+from pipeline.models.gated import Gate
 from pipeline.models.linear import drop_edges, layer_means, symmetric_weights
 from pipeline.models.neighborhood import (
     ITEM_USER,
@@ -29,6 +30,7 @@ from pipeline.models.neighborhood import (
     Neighborhood,
     Shifted,
     Values,
+    Weights,
     arriving,
     layers_near,
 )
@@ -45,19 +47,21 @@ class Ends:
     """What the weight of an edge depends on at its ends.
 
     Shapes:
-        user_degrees: (A,). item_degrees: (B,), joint. users: (A, D) and items: (B, D), directions.
+        user_degrees: (A,). item_degrees: (B,), joint. gates: by hop, of receivers and senders.
     """
 
     user_degrees: Tensor
     item_degrees: Tensor
-    users: Tensor
-    items: Tensor
+    gates: Mapping[str, Gate]
 
-    def rows(self, users: slice, items: slice) -> "Ends":
-        """Return those of some users and items."""
-        return Ends(
-            self.user_degrees[users], self.item_degrees[items], self.users[users], self.items[items]
-        )
+    def into(self, users: slice, items: slice) -> "Ends":
+        """Return the ends of those edges that lead to some users and items."""
+        rows = {USER_ITEM: users}
+        gates = {
+            hop: Gate(gate.queries[rows.get(hop, items)], gate.keys, gate.bound)
+            for hop, gate in self.gates.items()
+        }
+        return Ends(self.user_degrees[users], self.item_degrees[items], gates)
 
 
 @dataclass(frozen=True)
@@ -112,9 +116,7 @@ class SampledGat(Gat):
         content = self.fusion.content(parts, shown, noise)
         entering = ids if fresh is None else ids * ~fresh.unsqueeze(1)
         items = self.with_ids(content, entering, shown.any(dim=1), noise)
-        ends = Ends(
-            near.user_degrees, self.joint_degrees[near.items], direction(users), direction(items)
-        )
+        ends = Ends(near.user_degrees, self.joint_degrees[near.items], self._gates(users, items))
         values = [self._noisy(hops, self._values(hops, ends), fresh, noise) for hops in near.hops]
         layers = layers_near(near, users, items, values, self._shifted())
         means = layer_means(layers, self.options.layer_dropout, noise)
@@ -143,33 +145,33 @@ class SampledGat(Gat):
         into, scale, values = into or ends, self.relation_scale(), {}
         for name, hop in hops.items():
             relation = USER_ITEM if name == ITEM_USER else name
-            to_users, from_users = name == USER_ITEM, name == ITEM_USER
             degrees = (
-                into.user_degrees if to_users else into.item_degrees,
-                ends.user_degrees if from_users else ends.item_degrees,
+                into.user_degrees if name == USER_ITEM else into.item_degrees,
+                ends.user_degrees if name == ITEM_USER else ends.item_degrees,
             )
             value = hop.weights * symmetric_weights(hop.edges, *degrees)
             if relation != USER_ITEM:
                 value = value * self.options.relation_weights[relation]
             if relation in scale:
                 value = value * scale[relation]
-            if relation in self.gates:
-                value = value * self._gate(relation, name, hop.edges, (into, ends))
-            values[name] = value
+            gate = into.gates.get(name)
+            values[name] = Weights(value, gate and gate.between(*hop.edges.shape))
         return values
 
-    def _gate(self, relation: str, hop: str, edges: Edges, sides: tuple[Ends, Ends]) -> Tensor:
-        """Return the factor of each edge, (E,); one relation has one gate for both directions."""
-        rows, columns = edges.shape
-        into, ends = sides
-        gates = self.gates[relation]
-        if hop != ITEM_USER:
-            receivers = into.users if hop == USER_ITEM else into.items
-            factors: Tensor = gates(edges, receivers[:rows], ends.items[:columns])
-            return factors
-        back = edges.transpose
-        factors = gates(back, ends.users[:columns], into.items[:rows])
-        return factors[back.permutation]
+    def _gates(self, users: Tensor, items: Tensor) -> Mapping[str, Gate]:
+        """Return the gate of each hop; a relation has one for both of its directions.
+
+        Shapes:
+            users: (A, D) and items: (B, D), the inputs of the first layer.
+        """
+        into, found = {USER_ITEM: direction(users)}, {}
+        sending = direction(items)
+        for relation, gates in self.gates.items():
+            assert isinstance(gates, EdgeGates)
+            found[relation] = gates.of(into.get(relation, sending), sending)
+        if USER_ITEM in found:
+            found[ITEM_USER] = found[USER_ITEM].turned()
+        return found
 
     def _noisy(
         self,
@@ -185,11 +187,12 @@ class SampledGat(Gat):
         """
         found = dict(values)
         for name in (USER_ITEM, ITEM_USER):
-            found[name] = drop_edges(found[name], self.options.edge_dropout, noise)
+            value = drop_edges(found[name].values, self.options.edge_dropout, noise)
             if fresh is not None:
                 edges = hops[name].edges
                 at = edges.indices if name == USER_ITEM else edges.rows
-                found[name] = found[name] * ~fresh[at]
+                value = value * ~fresh[at]
+            found[name] = replace(found[name], values=value)
         return found
 
     def item_input(self, noise: torch.Generator | None, fresh: Tensor | None = None) -> Tensor:
@@ -227,7 +230,7 @@ class SampledGat(Gat):
         """Return what ``Gat`` returns, from blocks of rows: one layer holds no edge of another."""
         users, items = self.users.detach(), self.item_input(None)
         degrees = self.inputs.user_degrees.to(users.device), self.joint_degrees
-        ends = Ends(*degrees, direction(users), direction(items))
+        ends = Ends(*degrees, self._gates(users, items))
         found = [(users, items)]
         for _ in range(self.options.layers):
             found.append(self._next_layer(*found[-1], ends))
@@ -240,7 +243,7 @@ class SampledGat(Gat):
         sides = {USER_ITEM: Side(edges.indptr, edges.indices, len(items))}
         for rows in blocks_of([edges.indptr]):
             hops = {n: side.hop(rows).to(users.device) for n, side in sides.items()}
-            values = self._values(hops, ends, ends.rows(rows, nobody))
+            values = self._values(hops, ends, ends.into(rows, nobody))
             next_users[rows] = shifted(arriving(hops, values, items, [*hops]), users[rows])
         sides = {ITEM_USER: Side(edges.transposed_indptr, edges.transposed_indices, len(users))}
         for name, relation in self.relations.items():
@@ -248,7 +251,7 @@ class SampledGat(Gat):
             sides[name] = Side(pattern.indptr, pattern.indices, len(items), relation.weights)
         for rows in blocks_of([side.indptr for side in sides.values()]):
             hops = {n: side.hop(rows).to(users.device) for n, side in sides.items()}
-            values = self._values(hops, ends, ends.rows(nobody, rows))
+            values = self._values(hops, ends, ends.into(nobody, rows))
             arrived = arriving(hops, values, users, [ITEM_USER])
             if self.relations:
                 arrived = arrived + arriving(hops, values, items, [*self.relations])
