@@ -1,4 +1,4 @@
-"""Steps over sampled neighbourhoods beside whole propagation, on graphs of growing size, in one run.
+"""Steps over sampled neighbourhoods beside whole propagation, on growing graphs, in one run.
 
 python -m benchmarks.sampled [--scales 0.0625 0.25 1.0] [--batch 2048] [--fan-out 5 3 2] [--steps 5]
 

@@ -120,7 +120,7 @@ class Fusion(nn.Module):
             return None
         if noise is not None and self.options.modality_dropout:
             shown = shown & kept(tuple(shown.shape), self.options.modality_dropout, shown, noise)
-        content: Tensor = self.rule(parts, shown)
+        content: Tensor = self.rule(parts, shown).float()
         if noise is not None and self.options.dropout:
             survives = kept(tuple(content.shape), self.options.dropout, content, noise)
             content = content * survives / (1 - self.options.dropout)

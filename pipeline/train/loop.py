@@ -149,6 +149,11 @@ class Trainer:
         return loss.detach()
 
     def _vectors(self, batch: TensorBatch, noise: torch.Generator | None) -> Vectors:
+        half = self.config.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+            return self._propagated(batch, noise)
+
+    def _propagated(self, batch: TensorBatch, noise: torch.Generator | None) -> Vectors:
         if batch.near is not None:
             assert isinstance(self.model, SampledGat)
             vectors: Vectors = self.model.near(batch.near, noise)

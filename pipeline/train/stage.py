@@ -172,15 +172,19 @@ def device_of(name: str) -> torch.device:
 
 @contextmanager
 def on_this_machine(threads: int, device: torch.device) -> Iterator[None]:
-    """Use so many threads, and deterministic kernels on a GPU; put back what was set before."""
+    """Use so many threads, and on a GPU deterministic kernels and TF32; put all back afterwards."""
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    precise = torch.get_float32_matmul_precision()
     torch.set_num_threads(threads)
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
     torch.use_deterministic_algorithms(device.type != "cpu", warn_only=True)
     try:
         yield
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1])
+        torch.set_float32_matmul_precision(precise)
 
 
 def _validate(model: Recommender, data: TrainingData, config: TrainConfig) -> Progress:
