@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
@@ -17,7 +18,8 @@ from pipeline.models import MODELS
 from pipeline.models.base import Inputs, Relation
 from pipeline.relations import relation_files, symmetric
 from pipeline.schema import TRAIN, VALIDATION
-from pipeline.train.active import Rest, edges_of, trains_on_active
+from pipeline.train.active import Rest, trains_on_active
+from pipeline.train.shelf import Shelf
 
 _BLOCK = 1 << 16
 _DRAW = 7
@@ -58,8 +60,12 @@ class TrainingData:
     """The items that are left out here and attached to the trained model; None for none."""
 
 
-def load(artifacts: Mapping[str, Artifact], config: TrainConfig) -> TrainingData:
+def load(
+    artifacts: Mapping[str, Artifact], config: TrainConfig, folder: Path | None = None
+) -> TrainingData:
     """Return the training data of tables, embeddings and graphs.
+
+    Where neighbours are sampled, graphs and vectors are left in ``folder``, mapped.
 
     Raises:
         ConfigError: the model cannot leave out the items without interactions, as asked for.
@@ -79,10 +85,16 @@ def load(artifacts: Mapping[str, Artifact], config: TrainConfig) -> TrainingData
     hot = np.bincount(train.indices, minlength=train.shape[1]) > 0
     content: Content = _content(embeddings, train.shape[1]) if uses_content(config) else ({}, {})
     relations = {m: _relation(graphs, name, train) for m, name in relation_files(graphs).items()}
+    shelf = Shelf(folder if config.fan_out is not None else None)
     if trains_on_active(config, hot):
-        return _active(train, validation, relations, content, np.flatnonzero(hot))
-    inputs = Inputs(edges_of(train), _tensors(relations), *_whole(content))
-    return TrainingData(inputs, train, validation)
+        active = np.flatnonzero(hot)
+        rest = _rest(validation, relations, content, active)
+        train, validation = train[:, active], validation[:, active]
+        among = {n: m[active][:, active] for n, m in relations.items()}
+        return TrainingData(
+            _inputs(shelf, train, among, content, active), train, validation, rest=rest
+        )
+    return TrainingData(_inputs(shelf, train, relations, content), train, validation)
 
 
 def uses_content(config: TrainConfig) -> bool:
@@ -115,34 +127,34 @@ Content = tuple[dict[str, Floats], dict[str, Flags]]
 """Vectors (N, width) and which are present (N,), by modality, memory-mapped."""
 
 
-def _active(
-    train: sp.csr_matrix,
+def _rest(
     validation: sp.csr_matrix,
     relations: Mapping[str, sp.csr_matrix],
     content: Content,
     active: Rows,
-) -> TrainingData:
-    """Return the data of the active items; validation asks for these alone."""
-    others = np.setdiff1d(np.arange(train.shape[1]), active)
-    vectors, present = content
-    between = {n: m[others][:, active] for n, m in relations.items()}
+) -> Rest:
+    """Return what is known of the items that are not active."""
+    others = np.setdiff1d(np.arange(validation.shape[1]), active)
+    edges = {n: m[others][:, active] for n, m in relations.items()}
     wanted = validation[:, others].nnz / max(1, validation.nnz)
-    rest = Rest(active, others, between, *content, wanted)
-    here = {n: v[active] for n, v in vectors.items()}, {n: p[active] for n, p in present.items()}
-    train, validation = train[:, active], validation[:, active]
-    among = {n: m[active][:, active] for n, m in relations.items()}
-    inputs = Inputs(edges_of(train), _tensors(among), *_whole(here))
-    return TrainingData(inputs, train, validation, rest=rest)
+    return Rest(active, others, edges, *content, wanted)
 
 
-def _whole(content: Content) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    vectors = {n: torch.from_numpy(np.array(v, dtype=np.float32)) for n, v in content[0].items()}
-    present = {n: torch.from_numpy(np.array(p, dtype=bool)) for n, p in content[1].items()}
-    return vectors, present
-
-
-def _tensors(relations: Mapping[str, sp.csr_matrix]) -> dict[str, Relation]:
-    return {n: Relation(edges_of(m), torch.from_numpy(m.data)) for n, m in relations.items()}
+def _inputs(
+    shelf: Shelf,
+    train: sp.csr_matrix,
+    relations: Mapping[str, sp.csr_matrix],
+    content: Content,
+    rows: Rows | None = None,
+) -> Inputs:
+    """Return a model's inputs; ``rows`` are the items that the matrices are about, None for all."""
+    vectors, present = content
+    return Inputs(
+        shelf.edges("user_item", train),
+        {n: shelf.relation(f"relation_{n}", m) for n, m in relations.items()},
+        {n: shelf.vectors(f"vectors_{n}", v, rows) for n, v in vectors.items()},
+        {n: shelf.flags(p, rows) for n, p in present.items()},
+    )
 
 
 def _content(embeddings: Artifact, items: int) -> Content:
@@ -187,4 +199,4 @@ def relation_of(matrix: sp.csr_matrix) -> Relation:
     Shapes:
         matrix: CSR (N, N), non-negative weights count.
     """
-    return _tensors({"": symmetric(matrix)})[""]
+    return Shelf().relation("", symmetric(matrix))
