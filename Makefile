@@ -35,7 +35,7 @@ bench-full: $(VENV)/.ready $(VENV)/.peers
 
 # Whom the benchmarks compare with, and nothing else needs.
 $(VENV)/.peers: $(VENV)/.ready
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,peers]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[pipeline,dev,peers]'
 	touch $@
 
 serve: $(VENV)/.ready
@@ -45,7 +45,7 @@ serve: $(VENV)/.ready
 # torch is asked for first and by its exact version: left to itself, pip takes CUDA packages.
 $(VENV)/.ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[pipeline,dev]'
 	touch $@
 
 clean:

@@ -47,6 +47,7 @@ def benchmarks(folder: Path) -> dict[str, Benchmark]:
             ("--folder", f"{kept}/small", "--items", "31137", "--users", "12025"),
             ("--folder", f"{kept}/large"),
         ),
+        "service_middleware": Benchmark((), ()),
         "growth": Benchmark(
             ("--folder", f"{kept}/growth", "--scales", "0.015625", "--set", "train.epochs=3"),
             ("--folder", f"{kept}/growth"),

@@ -33,8 +33,9 @@ from pipeline.interactions import evaluable
 from pipeline.models import MODELS, Outputs
 from pipeline.relations import COOCCURRENCE
 from pipeline.scoring import Ranking
+from pipeline.train.active import edges_of
 from pipeline.train.checkpoint import Checkpoints, Progress
-from pipeline.train.data import TrainingData, edges_of, load
+from pipeline.train.data import TrainingData, load
 from pipeline.train.loop import Trainer, fit, scorer_of
 from pipeline.train.stage import options_of
 

@@ -27,8 +27,9 @@ from pipeline.evaluate.metrics import Metric, validate
 from pipeline.graph.cooccurrence import cooccurrence
 from pipeline.models import MODELS, Inputs
 from pipeline.relations import COOCCURRENCE
+from pipeline.train.active import edges_of
 from pipeline.train.checkpoint import Checkpoints, Progress
-from pipeline.train.data import TrainingData, edges_of, relation_of
+from pipeline.train.data import TrainingData, relation_of
 from pipeline.train.loop import Trainer, fit, scorer_of
 from pipeline.train.stage import options_of
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from pipeline.sections import Section
 
@@ -53,6 +53,12 @@ class TrainConfig(Section):
     batch_size: int = Field(2048, ge=1)
     """Positives per step; changes results. One propagation serves them all: large data wants large
     batches."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the networks over content and of the projections of attention in a step, by autocast;
+    parameters, propagation and loss stay float32. For GPUs; changes results a little."""
+    fan_out: tuple[PositiveInt, ...] | None = None
+    """Neighbours of each kind that a node keeps in a step, the batch's own layer first, such as
+    [10, 10, 5]: for graphs beyond memory. null propagates over the whole graph (gat)."""
     in_batch: int = Field(2048, ge=1)
     """Positives that are one another's candidates: a larger batch is scored in groups of so many
     (softmax)."""

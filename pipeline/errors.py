@@ -49,6 +49,14 @@ class DoesNotFitError(PlotpointeError):
     exit_code = 8
 
 
+def missing_package(error: ModuleNotFoundError) -> PlotpointeError:
+    """Return what to say where a package is not installed: the service needs fewer than stages."""
+    name = str(error.name).partition(".")[0]
+    if name in ("pipeline", "serving"):
+        return StageFailedError(f"a module of ours is missing, which is a bug: {error}")
+    return MissingExtraError(f"this needs {name}: pip install 'plotpointe[pipeline]'")
+
+
 def suggest(wrong: str, known: list[str]) -> str:
     """Return `` (did you mean 'x'?)`` for the closest known name, or an empty string."""
     close = get_close_matches(wrong, known, n=1, cutoff=0.5)

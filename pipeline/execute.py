@@ -272,6 +272,9 @@ def _child(work: Work[R], order: Order, pipe: Connection) -> None:
         pipe.send(work(order, Forward(pipe.send)))
     except PlotpointeError as error:
         pipe.send((type(error).__name__, str(error)))
+    except ModuleNotFoundError as error:
+        missing = errors.missing_package(error)
+        pipe.send((type(missing).__name__, str(missing)))
     except OSError as error:
         pipe.send((type(error).__name__, f"stage {order.step.name}: {explain_os_error(error)}"))
     except Exception:

@@ -1,30 +1,36 @@
 """The service, wired: settings in, an application out that answers once its bundle is open."""
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypedDict
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
-from pipeline import places, promises
 from pipeline.artifacts import Store
-from pipeline.errors import ConfigError
-from serving import pages, routes, routes_feedback, routes_items, routes_recommend
+from serving import (
+    pages,
+    routes,
+    routes_admin,
+    routes_feedback,
+    routes_items,
+    routes_recommend,
+)
 from serving.bundle import Bundle
-from serving.live.door import Door
-from serving.live.encoders import Encoders
-from serving.live.state import Live
-from serving.live.uploads import FOLDER as PICTURES
-from serving.middleware import BodyLimit, Json, Watch
-from serving.pictures import Pictures
+from serving.deployment.deployment import Deployment
+from serving.deployment.opening import open_verified
+from serving.deployment.start import deployed
+from serving.draining import drained
+from serving.keys import KeyRing
+from serving.middleware import BodyLimit, Gate, GateLimits, Json, Keys, Lag, Rate, Watch
 from serving.problems import add_problems, document_problems
-from serving.recommender import Recommender
-from serving.routes import Service
-from serving.routes_recommend import new_batcher
 from serving.settings import Settings
-from serving.telemetry import Metrics, open_log
+from serving.telemetry.instruments import Instruments
+from serving.telemetry.slow import SlowLog
+from serving.telemetry.tracing import Tracer
 
 OpenBundle = Callable[[Settings], Bundle]
 
@@ -32,7 +38,9 @@ OpenBundle = Callable[[Settings], Bundle]
 class State(TypedDict):
     """What each request finds in ``request.state``."""
 
-    service: Service
+    deployment: Deployment
+    slow: SlowLog
+    draining: threading.Event
 
 
 def open_bundle(settings: Settings) -> Bundle:
@@ -41,25 +49,37 @@ def open_bundle(settings: Settings) -> Bundle:
     Raises:
         ArtifactError: there is none, it was altered, or it cannot be served.
     """
-    artifact = Store(settings.store).open("bundle", settings.bundle)
-    if settings.verify:
-        promises.verify(artifact)
-    return Bundle.of(artifact)
+    store = Store(settings.store)
+    named = store.open("bundle", settings.bundle).fingerprint if settings.bundle else None
+    return open_verified(store, named, verify=settings.verify)
 
 
-def create_app(settings: Settings, open_bundle: OpenBundle = open_bundle) -> FastAPI:
-    """Return the application; its lifespan opens the bundle, or fails with what is wrong."""
-    metrics, log = Metrics(), open_log(settings.log_level)
+def create_app(
+    settings: Settings,
+    open_bundle: OpenBundle = open_bundle,
+    *,
+    tracer: Tracer | None = None,
+    draining: threading.Event | None = None,
+) -> FastAPI:
+    """Return the application; its lifespan opens the bundle, or fails with what is wrong.
+
+    ``draining`` is set when the service is about to end.
+
+    Raises:
+        ConfigError: the keys or the rate of the settings are none.
+        MissingExtraError: traces are asked for, and their packages are not installed.
+    """
+    tools = Instruments.of(settings, tracer)
+    lag, ends = Lag(tools.metrics), draining or threading.Event()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        """Yield the state with the bundle open."""
-        service = open_service(settings, open_bundle(settings), metrics)
-        log.info(
-            "serving", bundle=service.recommender.bundle.fingerprint, ready=service.check.ready
-        )
-        yield {"service": service}
-        service.batcher.close()
+        """Yield the state with the bundle open, and watch it until the end."""
+        watched = deployed(settings, open_bundle(settings), tools)
+        with drained(settings.drain_seconds, ends), watched as deployment:
+            beating = asyncio.create_task(lag.beat())
+            yield {"deployment": deployment, "slow": tools.slow, "draining": ends}
+            beating.cancel()
 
     app = FastAPI(
         title="PlotPointe",
@@ -71,37 +91,45 @@ def create_app(settings: Settings, open_bundle: OpenBundle = open_bundle) -> Fas
     )
     chosen = [routes_recommend.recommending, routes_recommend.alias]
     chosen += [routes_items.items, routes_items.searching, routes_feedback.feedback]
-    chosen += [routes.catalogue, routes.operations]
+    chosen += [routes.catalogue]
+    chosen += [routes_admin.operations, routes_admin.admin]
     if settings.browse:
         chosen += [routes.users, pages.dashboard]
     for router in (*chosen, pages.reference):
         app.include_router(router)
     add_problems(app)
-    app.add_middleware(Json)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    app.add_middleware(Watch, metrics=metrics, log=log)
+    _surround(app, settings, tools, lag)
     _document(app)
     return app
 
 
-def open_service(settings: Settings, bundle: Bundle, metrics: Metrics) -> Service:
-    """Return everything the routes use, with the bundle's index checked against its canaries.
-
-    Raises:
-        ConfigError: the images folder of the settings does not exist.
-    """
-    if settings.images and not settings.images.is_dir():
-        raise ConfigError(f"the images folder {settings.images} does not exist; correct --images")
-    folder = settings.images or places.images_of(Store(settings.store), bundle.artifact)
-    state = settings.state_folder
-    pictures, check = Pictures(folder, state / PICTURES), bundle.self_check()
-    metrics.describe(bundle, check)
-    make = partial(Recommender, picture=pictures.link)
-    live = Live(bundle, state, make, open_log(settings.log_level))
-    live.recommender.warm()
-    encoders = Encoders(live.attaching.contents, switch="on" if settings.encoders else "off")
-    door = Door(live, encoders, state)
-    return Service(live, door, pictures, check, metrics, new_batcher())
+def _surround(app: FastAPI, settings: Settings, tools: Instruments, lag: Lag) -> None:
+    """Put the middleware around the routes, innermost first."""
+    metrics, log = tools.metrics, tools.log
+    limits = GateLimits(
+        settings.max_in_flight,
+        settings.max_waiting,
+        settings.queue_seconds,
+        settings.timeout_seconds,
+    )
+    app.add_middleware(Json)
+    app.add_middleware(Gate, limits=limits, metrics=metrics, lag=lag)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, seconds=settings.body_seconds)
+    if settings.rate or settings.keys:
+        app.add_middleware(
+            Rate, rate=settings.rate, storage=settings.rate_storage, metrics=metrics, log=log
+        )
+    if settings.keys:
+        app.add_middleware(Keys, ring=KeyRing(settings.keys), metrics=metrics)
+    if settings.cors:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors,
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_headers=["authorization", "x-api-key", "content-type", "x-request-id"],
+            expose_headers=["x-request-id", "retry-after"],
+        )
+    app.add_middleware(Watch, tools=tools)
 
 
 def _document(app: FastAPI) -> None:

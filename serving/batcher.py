@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context, copy_context
 from typing import Generic, TypeVar
 
 Q = TypeVar("Q")
@@ -28,14 +29,14 @@ class Batcher(Generic[Q, A]):
     ) -> None:
         """Answer by ``answer``, at most so many at once, in a thread that begins by ``prepare``."""
         self._answer, self._most = answer, most
-        self._waiting: deque[tuple[Q, asyncio.Future[A]]] = deque()
+        self._waiting: deque[tuple[Q, asyncio.Future[A], Context]] = deque()
         self._running = False
         self._worker = ThreadPoolExecutor(1, "answers", initializer=prepare)
 
     async def ask(self, question: Q) -> A:
         """Return the answer to one question, or raise what answering it raised."""
         future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
-        self._waiting.append((question, future))
+        self._waiting.append((question, future, copy_context()))
         if not self._running:
             self._start(asyncio.get_running_loop())
         return await future
@@ -47,9 +48,10 @@ class Batcher(Generic[Q, A]):
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         taken = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
         # Whoever has left in the meantime is not answered.
-        asked = [(question, future) for question, future in taken if not future.done()]
+        asked = [(question, future) for question, future, _ in taken if not future.done()]
         self._running = True
-        self._worker.submit(self._work, asked, loop)
+        # The trace of whoever waited longest tells of the search for all of them.
+        self._worker.submit(taken[0][2].run, self._work, asked, loop)
 
     def _work(
         self, asked: list[tuple[Q, asyncio.Future[A]]], loop: asyncio.AbstractEventLoop

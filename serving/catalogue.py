@@ -44,12 +44,15 @@ class Catalogue:
     artifact: Artifact
     table: pa.Table
     ids: IdMap
+    opened: pa.MemoryMappedFile
+    """The file, held open: it may be removed while it is still served."""
 
     @classmethod
     def open(cls, artifact: Artifact) -> "Catalogue":
         """Return the catalogue of a bundle; descriptions stay on disk until one is asked for."""
         table = artifact.table(_FILE, _SHOWN).combine_chunks()
-        return cls(artifact, table, ids_of(table))
+        opened = pa.memory_map(str(artifact.file(_FILE)))
+        return cls(artifact, table, ids_of(table), opened)
 
     def __len__(self) -> int:
         """Return the number of items."""
@@ -100,7 +103,7 @@ class Catalogue:
 
     @cached_property
     def _descriptions(self) -> pa.ChunkedArray:
-        return self.artifact.table(_FILE, [DESCRIPTION])[DESCRIPTION]
+        return pq.ParquetFile(self.opened).read([DESCRIPTION])[DESCRIPTION]
 
 
 def ids_of(table: pa.Table) -> IdMap:

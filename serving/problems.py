@@ -1,5 +1,6 @@
 """Errors as problem+json (RFC 9457): one shape for every refusal, whoever refuses."""
 
+import math
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -9,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from serving.asker import VectorError
+from serving.breaker import UnavailableError
 from serving.columns import FilterError
 from serving.live.attach import CannotAttachError, ContentError
 from serving.live.encoders import NoEncoderError, UnusablePictureError
@@ -59,6 +61,7 @@ def add_problems(app: FastAPI) -> None:
     app.add_exception_handler(NoEncoderError, _cannot)
     app.add_exception_handler(StorageError, _not_kept)
     app.add_exception_handler(DamagedError, _damaged)
+    app.add_exception_handler(UnavailableError, _unavailable)
     for kind in (FilterError, VectorError):
         app.add_exception_handler(kind, _unanswerable)
 
@@ -117,14 +120,27 @@ def _damaged(request: Request, error: Exception) -> Response:
     return problem(request, 503, detail)
 
 
+def _unavailable(request: Request, error: Exception) -> Response:
+    assert isinstance(error, UnavailableError)
+    wait = str(math.ceil(error.retry_after))
+    return problem(request, 503, str(error), (), **{"retry-after": wait})
+
+
 def _unanswerable(request: Request, error: Exception) -> Response:
     return problem(request, 422, str(error), [Fault(where="body", what=str(error))])
 
 
 def document_problems(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return an OpenAPI document whose error answers carry the problem media type."""
-    for path in schema["paths"].values():
-        for operation in path.values():
+    """Return an OpenAPI document with every refusal in it, each as a problem.
+
+    What stands around the routes (keys, rates, limits) refuses for all of them.
+    """
+    schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    for path, operations in schema["paths"].items():
+        for operation in operations.values():
+            if path.startswith("/v1"):
+                operation["security"] = [{}, {"key": []}]
+                _add_refusals(operation)
             for status, answer in operation["responses"].items():
                 content = answer.get("content", {})
                 if int(status) >= 400 and "application/json" in content:
@@ -138,3 +154,26 @@ def _describe_forms(schema: dict[str, Any]) -> None:
     for name, told in schema.get("components", {}).get("schemas", {}).items():
         if name.startswith("Body_"):
             told["description"] = "The parts of a form."
+
+
+_AROUND = {
+    401: "A key is needed, or this one is none.",
+    403: "The key does not allow it.",
+    429: "More requests than the key may send; `Retry-After` says when to try again.",
+    503: "Too many requests at once, or the answer took too long; `Retry-After` says when.",
+}
+_AROUND_BODIES = {
+    400: "The body is not JSON.",
+    408: "The body did not come in time.",
+    413: "The body is too large.",
+}
+
+
+def _add_refusals(operation: dict[str, Any]) -> None:
+    """Add what is refused around a route."""
+    around = _AROUND | (_AROUND_BODIES if "requestBody" in operation else {})
+    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    answers = operation["responses"]
+    for status, what in around.items():
+        answers.setdefault(str(status), {"description": what, "content": dict(content)})
+    operation["responses"] = dict(sorted(answers.items()))

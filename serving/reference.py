@@ -41,6 +41,9 @@ More examples, the formulas and what filters mean:
   `instance`, `request_id`, and `errors` with each fault's place.
 - Every answer carries `X-Request-ID`; one that comes with the request is kept. Answers about a
   user are `Cache-Control: private, no-store`.
+- Where keys are configured: `Authorization: Bearer KEY` or `X-API-Key: KEY`; 401 without, 403 where
+  its scope does not do. Where rates are: `RateLimit-Limit`, `-Remaining`, `-Reset`, `-Policy`, and
+  429 with `Retry-After`. A service that has enough to do answers 503 with `Retry-After`.
 - `/metrics` counts requests, errors and seconds per route template, lists per strategy, and tells
   the bundle and the recall of its index.
 """

@@ -13,6 +13,7 @@ from pipeline.lists import InvertedLists, processors
 from pipeline.nearest import top_k_faiss, top_k_of_scores
 from serving.filters import Selection
 from serving.live.grown import GrownIndex
+from serving.telemetry.tracing import span
 
 _SCAN_SHARE = 0.5
 """Above this share of the catalogue, comparing with every item is the cheaper search."""
@@ -139,6 +140,10 @@ class Retriever:
         return self._scan(want)
 
     def _ask(self, queries: Floats, fetch: int, selection: Selection | None) -> Ranked:
+        with span("search", queries=len(queries), fetch=fetch):
+            return self._searching(queries, fetch, selection)
+
+    def _searching(self, queries: Floats, fetch: int, selection: Selection | None) -> Ranked:
         if selection is None:
             lists = self._lists if len(queries) >= _TOGETHER else None
             if lists is None:
@@ -210,6 +215,10 @@ class Retriever:
 
     def _scan(self, want: Wanted) -> Ranked:
         """Return the best by scoring every item that the filter leaves."""
+        with span("search", queries=1, fetch=len(self.vectors)):
+            return self._scanned(want)
+
+    def _scanned(self, want: Wanted) -> Ranked:
         if want.selection is not None:
             rows = want.selection.rows
             rows = rows[~np.isin(rows, want.excluded)] if len(want.excluded) else rows

@@ -1,59 +1,29 @@
 """Paths to questions: each route asks the recommender and decides nothing itself."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
 from fastapi.responses import FileResponse, RedirectResponse
 
 from serving import browse
-from serving.bundle import SelfCheck
 from serving.grammar import Condition, Filter, Match, Range
-from serving.live.door import Door
-from serving.live.state import Live
 from serving.messages import (
-    BundleDetails,
     ItemDetails,
     ItemPage,
-    Liveness,
     Problem,
-    Readiness,
     SimilarItems,
     UserDetails,
     UserPage,
 )
-from serving.pictures import MEDIA_TYPES, Pictures, is_url
-from serving.recommender import Recommender
-from serving.telemetry import Metrics
+from serving.pictures import MEDIA_TYPES, is_url
+from serving.service import Service
 from serving.wire import MAX_K, MAX_KEY, MAX_OFFSET
 from serving.wording import MODEL
 
-if TYPE_CHECKING:
-    from serving.batcher import Batcher
-    from serving.routes_recommend import Answer, Question
-
-
-@dataclass(frozen=True)
-class Service:
-    """What every route may use."""
-
-    live: Live
-    door: Door
-    pictures: Pictures
-    check: SelfCheck
-    metrics: Metrics
-    batcher: "Batcher[Question, Answer]"
-    """Gathers requests for one list each."""
-
-    @property
-    def recommender(self) -> Recommender:
-        """Return what answers, knowing everything that was written until now."""
-        return self.live.recommender
-
 
 def service_of(request: Request) -> Service:
-    """Return the service that the application's lifespan opened."""
-    service: Service = request.state.service
+    """Return what answers at this moment; a route asks once and keeps to it."""
+    service: Service = request.state.deployment.service
     return service
 
 
@@ -77,13 +47,13 @@ Skip = Annotated[int, Query(ge=0, description="How many to skip.")]
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return what answers of these statuses hold, for the document."""
+    """Return what OpenAPI tells of the statuses that a route refuses with."""
     what = {
         400: "The body is not JSON.",
         404: "The catalogue holds no such item.",
-        409: "The bundle in service cannot do that.",
         413: "The body is too large.",
         422: "A field is missing, unknown or out of range.",
+        409: "The bundles in service do not allow it.",
         503: "The service cannot do that now.",
         507: "There is no space to keep it; nothing was changed.",
     }
@@ -96,7 +66,6 @@ catalogue = APIRouter(
 users = APIRouter(
     prefix="/v1", tags=["users"], dependencies=[Depends(personal)], responses=problems(422)
 )
-operations = APIRouter(tags=["operations"])
 
 
 def simple_filter(
@@ -178,39 +147,3 @@ def item_picture(ask: Ask, key: KeyPath) -> Response:
 def describe_item(ask: Ask, key: KeyPath) -> ItemDetails:
     """Return everything known about an item."""
     return browse.describe_item(ask.recommender, key)
-
-
-@operations.get("/v1/bundle")
-def describe_bundle(ask: Ask) -> BundleDetails:
-    """Return which bundle is served, and how its index was audited."""
-    return browse.describe_bundle(ask.recommender)
-
-
-@operations.get("/health/live")
-def live() -> Liveness:
-    """Return that the process answers."""
-    return Liveness()
-
-
-@operations.get("/health/ready", responses=problems(503))
-def ready(ask: Ask) -> Readiness:
-    """Return that the index answers as it did when it was audited."""
-    check = ask.check
-    if not check.ready:
-        raise HTTPException(503, check.reason)
-    return Readiness(
-        bundle=ask.recommender.name,
-        canaries=check.canaries,
-        recall=check.recall,
-        floor=check.floor,
-    )
-
-
-@operations.get(
-    "/metrics",
-    response_class=Response,
-    responses={200: {"description": "Prometheus text.", "content": {"text/plain": {}}}},
-)
-def metrics(ask: Ask) -> Response:
-    """Return the metrics in Prometheus's text format."""
-    return Response(ask.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

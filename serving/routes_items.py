@@ -18,7 +18,8 @@ from serving.messages_items import (
     LiveItem,
     NewItem,
 )
-from serving.routes import Ask, KeyPath, Service, personal, problems
+from serving.routes import Ask, KeyPath, personal, problems
+from serving.service import Service
 from serving.wire import MAX_K
 
 items = APIRouter(

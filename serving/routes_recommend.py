@@ -4,8 +4,7 @@ Answers are made in one worker thread for all connections (``batcher``) and sent
 document says what they hold, and tests hold them to it.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Annotated, Any
 
 import orjson
@@ -14,62 +13,15 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from serving.batcher import Batcher
 from serving.messages import BatchAnswer, Recommendations
+from serving.questions import Answer, Question
 from serving.requests import BatchRequest, RankRequest, RecommendRequest
-from serving.routes import Ask, K, KeyPath, Offset, Service, problems, service_of
-from serving.summaries import Plain
+from serving.routes import Ask, K, KeyPath, Offset, problems, service_of
+from serving.service import Service
 from serving.wire import MAX_BATCH_ITEMS
 
 _PERSONAL = {"cache-control": "private, no-store"}
 """An answer about a person stays out of every cache."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """A request, and whom it is put to."""
-
-    service: Service
-    request: RecommendRequest
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An answer, and how it is sent."""
-
-    plain: Plain
-    body: bytes
-
-
-def answer_all(questions: Sequence[Question]) -> list[Answer]:
-    """Return the answer to each question; each service is asked once.
-
-    Here and not before, so that what others wrote is read by the worker, not by the event loop.
-    """
-    asked: dict[int, list[int]] = {}
-    for place, question in enumerate(questions):
-        asked.setdefault(id(question.service), []).append(place)
-    found: dict[int, Answer] = {}
-    for places in asked.values():
-        recommender = questions[places[0]].service.recommender
-        plain = recommender.plain([questions[place].request for place in places])
-        found.update(
-            (place, Answer(each, orjson.dumps(each)))
-            for place, each in zip(places, plain, strict=True)
-        )
-    return [found[place] for place in range(len(questions))]
-
-
-def one_thread() -> None:
-    """Let FAISS use one thread for the searches of this thread: others have work as well."""
-    import faiss
-
-    faiss.omp_set_num_threads(1)
-
-
-def new_batcher() -> Batcher[Question, Answer]:
-    """Return a batcher of questions."""
-    return Batcher(answer_all, prepare=one_thread)
 
 
 class Direct(APIRoute):
@@ -108,8 +60,15 @@ async def recommend(ask: Ask, body: RecommendRequest) -> Response:
 
     A user who is not known and brings no history gets popular items, labelled as such.
     """
-    answer = await ask.batcher.ask(Question(ask, body))
-    ask.metrics.count([answer.plain])
+    arm = ask.lineup.arm_of(body)
+    kept = ask.kept(arm, body)
+    if kept is not None:
+        answer = Answer(kept, orjson.dumps(kept))
+    else:
+        since = arm.stamp
+        answer = await ask.desk.batcher.ask(Question(ask.seats[arm.role], body))
+        ask.keep(arm, body, answer.plain, since)
+    ask.tell([body], [answer.plain])
     return _sent(answer.body)
 
 
@@ -128,14 +87,11 @@ async def recommend_batch(ask: Ask, body: BatchRequest) -> Response:
         raise HTTPException(
             422, f"the batch asks for {items:,} items, at most {MAX_BATCH_ITEMS:,} are allowed"
         )
-    answers, sent = await run_in_threadpool(_answered, ask, body)
-    ask.metrics.count(answers)
-    return _sent(sent)
+    return _sent(await run_in_threadpool(_answered, ask, body))
 
 
-def _answered(ask: Service, body: BatchRequest) -> tuple[list[Plain], bytes]:
-    answers = ask.recommender.plain(body.requests)
-    return answers, orjson.dumps({"answers": answers})
+def _answered(ask: Service, body: BatchRequest) -> bytes:
+    return orjson.dumps({"answers": ask.recommend_many(body.requests)})
 
 
 @recommending.post("/rank", response_model=Recommendations, responses=problems(400, 413))
@@ -144,7 +100,7 @@ async def rank(ask: Ask, body: RankRequest) -> Response:
 
     Nothing is left out but what the catalogue does not hold, which ``unknown_items`` names.
     """
-    answer = await run_in_threadpool(lambda: ask.recommender.rank(body))
+    answer = await run_in_threadpool(ask.recommender.rank, body)
     ask.metrics.count([answer])
     return _sent(orjson.dumps(answer))
 

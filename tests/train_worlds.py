@@ -5,10 +5,11 @@ import torch
 
 from pipeline import schema
 from pipeline.config import TrainConfig
-from pipeline.models import MODELS, Edges, Inputs, Recommender
-from pipeline.train.data import TrainingData, edges_of, relation_of
+from pipeline.models import Edges, Inputs, Recommender
+from pipeline.train.active import edges_of
+from pipeline.train.data import TrainingData, relation_of
 from pipeline.train.loop import Trainer
-from pipeline.train.stage import options_of
+from pipeline.train.stage import made
 from tests.worlds import World, knn
 
 
@@ -41,8 +42,7 @@ def config_of(**settings) -> TrainConfig:
 
 
 def model_of(data: TrainingData, config: TrainConfig, seed: int = 0) -> Recommender:
-    options = options_of(config, [*data.inputs.relations])
-    return MODELS[config.model](data.inputs, options, seed)
+    return made(config, data.inputs, seed)
 
 
 def trainer_of(world: World, seed: int = 0, **settings) -> Trainer:

@@ -5,9 +5,9 @@ import sys
 
 import typer
 
-from pipeline.cli import ask, data, doctor, inspect, live, plan, run, tune
+from pipeline.cli import ask, data, doctor, inspect, keys, live, plan, run, tune
 from pipeline.cli.output import complain
-from pipeline.errors import PlotpointeError
+from pipeline.errors import PlotpointeError, missing_package
 from pipeline.execute import explain_os_error
 
 INTERRUPTED = 130
@@ -28,6 +28,7 @@ ask.add_to(app)
 data.add_to(app)
 tune.add_to(app)
 live.add_to(app)
+keys.add_to(app)
 
 
 def main() -> None:
@@ -37,6 +38,10 @@ def main() -> None:
     except PlotpointeError as error:
         complain(str(error))
         raise SystemExit(error.exit_code) from None
+    except ModuleNotFoundError as error:
+        missing = missing_package(error)
+        complain(str(missing))
+        raise SystemExit(missing.exit_code) from None
     except SystemExit as ended:  # typer turns Ctrl-C into this code and says nothing
         if ended.code == INTERRUPTED:
             complain("interrupted; nothing half-written is left, and the same command resumes")

@@ -137,6 +137,8 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of pictures.")] = None,
+    keys: Annotated[Path | None, typer.Option(help="File of API keys.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that answer.")] = None,
     bundle: BundleOption = None,
 ) -> None:
     """Answer recommendation requests over HTTP until interrupted."""
@@ -144,4 +146,5 @@ def serve(
     from serving.settings import load_settings
 
     chosen = {"store": store, "host": host, "port": port, "images": images, "bundle": bundle}
+    chosen |= {"keys": keys, "workers": workers}
     run_service(load_settings(settings, os.environ, chosen))

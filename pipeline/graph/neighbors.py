@@ -6,6 +6,7 @@ the arithmetic of a search. Items with equal vectors are searched once.
 
 from collections.abc import Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
@@ -17,6 +18,9 @@ from pipeline.graph.distinct import Distinct
 from pipeline.graph.ranked import Edges, ranked_matrix
 from pipeline.nearest import lower_bounds
 
+if TYPE_CHECKING:
+    import torch
+
 BLOCK = 2048
 """Rows of a block: 16 MB of similarities at once."""
 
@@ -25,13 +29,20 @@ Pair = tuple[Rows, Rows]
 
 
 def cosine_knn(
-    vectors: Floats, present: Flags, k: int, crew: Crew = ALONE, *, block: int = BLOCK
+    vectors: Floats,
+    present: Flags,
+    k: int,
+    crew: Crew = ALONE,
+    *,
+    block: int = BLOCK,
+    device: "torch.device | None" = None,
 ) -> sp.csr_matrix:
     """Return the exact k most similar other items of every present item.
 
     Absent items, and present ones whose vector is zero, have no neighbours and are nobody's.
     Equal similarities go to the lower row; items with equal vectors are at similarity 1.
-    The crew tells of each pair of blocks done, ``block_pairs`` in all.
+    The crew tells of each pair of blocks done, ``block_pairs`` in all. With a ``device``, torch
+    searches there, as exactly.
 
     Shapes:
         vectors: (N, D) any float. present: (N,). returns: CSR (N, N), weights falling in a row.
@@ -40,7 +51,12 @@ def cosine_knn(
         ArtifactError: a present vector is not finite.
     """
     distinct = Distinct.of(vectors, present)
-    near = nearest_others(distinct.unit, k, crew, block=block)
+    if device is None:
+        near = nearest_others(distinct.unit, k, crew, block=block)
+    else:
+        from pipeline.graph.device import nearest_on
+
+        near = nearest_on(device, distinct.unit, k).edges()
     return ranked_matrix(distinct.groups.expand(near, k), len(vectors))
 
 

@@ -1,6 +1,7 @@
 """The graph stage: tables and embeddings to graphs."""
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +10,7 @@ import scipy.sparse as sp
 from pipeline import files, interactions, measure
 from pipeline.arrays import Flags, Floats, Rows
 from pipeline.artifacts import Artifact
-from pipeline.config import GraphConfig
+from pipeline.config import GraphConfig, RuntimeConfig
 from pipeline.errors import ArtifactError
 from pipeline.graph import statistics
 from pipeline.graph.among import Among, knn_among
@@ -21,6 +22,9 @@ from pipeline.graph.neighbors import block_pairs, cosine_knn
 from pipeline.job import Facts, Job
 from pipeline.relations import FEW
 from pipeline.schema import CATEGORIES
+
+if TYPE_CHECKING:
+    import torch
 
 EXACT_UP_TO = 100_000
 """Items that ``search: auto`` compares all with all: half a minute on two cores at width 384."""
@@ -88,8 +92,28 @@ def _neighbours(
     with job.task.progress(f"{modality} neighbours", total=total, unit="blocks") as bar:
         crew = Crew(job.threads, bar.advance)
         if exact:
-            return cosine_knn(vectors, present, k, crew), {"exact": True, "recall": 1.0}
+            device = device_for(job.runtime)
+            return cosine_knn(vectors, present, k, crew, device=device), {
+                "exact": True,
+                "recall": 1.0,
+            }
         return approximate_knn(vectors, present, k, job.config.recall_floor, crew)
+
+
+def device_for(runtime: RuntimeConfig) -> "torch.device | None":
+    """Return the GPU to search on; None for the processor, without importing torch for nothing."""
+    if runtime.device == "cpu" or (runtime.device == "auto" and not has_driver()):
+        return None
+    import torch
+
+    if runtime.device == "auto" and not torch.cuda.is_available():
+        return None
+    return torch.device("cuda" if runtime.device == "auto" else runtime.device)
+
+
+def has_driver() -> bool:
+    """Return whether this machine has a driver of NVIDIA's."""
+    return Path("/dev/nvidiactl").exists()
 
 
 def searches_exactly(config: GraphConfig, items: int) -> bool:

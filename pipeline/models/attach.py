@@ -17,8 +17,9 @@ from torch import Tensor
 
 from pipeline.models.attention import EdgeGates, direction
 from pipeline.models.base import Relation
-from pipeline.models.gat import USER_ITEM, Gat
+from pipeline.models.gat import Gat
 from pipeline.models.linear import fold_in, mean_of, symmetric_weights
+from pipeline.models.neighborhood import USER_ITEM
 from pipeline.models.sparse import propagate
 
 
@@ -58,7 +59,7 @@ class Attacher:
         self.model = model
         self.layers = [items for _, items in model.every_layer()]
         self.inputs = direction(self.layers[0])
-        counts = model.inputs.item_degrees
+        counts = model.inputs.item_degrees.to(model.joint_degrees.device)
         self.median = counts[counts > 0].median()
 
     @torch.no_grad()

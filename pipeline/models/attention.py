@@ -11,7 +11,8 @@ a new model, which therefore starts as linear propagation. After Song et al., NG
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.sparse import Edges, edge_scores
+from pipeline.models.gated import Gate, edge_factors
+from pipeline.models.sparse import Edges
 
 
 class EdgeGates(nn.Module):
@@ -36,14 +37,18 @@ class EdgeGates(nn.Module):
         Shapes:
             receivers: (R, D). senders: (C, D). returns: (E,).
         """
-        queries = (receivers @ self.query).tensor_split(self.heads, dim=1)
-        keys = (senders @ self.key).tensor_split(self.heads, dim=1)
-        factor = torch.ones(edges.count, device=receivers.device)
+        return edge_factors(edges, self.of(receivers, senders))
+
+    def of(self, receivers: Tensor, senders: Tensor) -> Gate:
+        """Return what both sides bring to their gates.
+
+        Shapes:
+            receivers: (R, D). senders: (C, D).
+        """
+        shape = -1, self.heads, self.per_head
+        queries, keys = (receivers @ self.query).float(), (senders @ self.key).float()
         bound = self.bounded_strength() / self.heads
-        for head, (query, key) in enumerate(zip(queries, keys, strict=True)):
-            agreement = torch.tanh(edge_scores(edges, query, key) / self.per_head**0.5)
-            factor = factor + bound[head] * agreement
-        return factor
+        return Gate(queries.view(shape), keys.view(shape), bound)
 
     def bounded_strength(self) -> Tensor:
         """Return g, (H,), each strictly between -1 and 1."""

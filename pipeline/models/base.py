@@ -249,4 +249,4 @@ def kept(size: tuple[int, ...], chance: float, like: Tensor, noise: torch.Genera
 
 def only_known_users(vectors: Tensor, inputs: Inputs) -> Tensor:
     """Return user vectors (U, D) with zeros for users who have no training interaction."""
-    return vectors * (inputs.user_degrees > 0).unsqueeze(1)
+    return vectors * (inputs.user_degrees > 0).unsqueeze(1).to(vectors.device)

@@ -1,12 +1,15 @@
 """Learned fusion: from the modalities an item has to one content vector, by a choice of rules."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from pipeline.models.base import Options, kept
 from pipeline.registry import Registry
+
+_BLOCK = 1 << 16
+"""Items whose vectors are read at once where they are not kept."""
 
 INPUT_WIDTHS = 2
 """A modality enters with at most this many times the model's width."""
@@ -52,25 +55,46 @@ class Fusion(nn.Module):
     """
 
     def __init__(
-        self, vectors: Mapping[str, Tensor], present: Mapping[str, Tensor], options: Options
+        self,
+        vectors: Mapping[str, Tensor],
+        present: Mapping[str, Tensor],
+        options: Options,
+        held: bool = True,
     ) -> None:
-        """Hold the masked vectors; new parameters come from torch's current generator."""
+        """Draw new parameters from torch's current generator.
+
+        What enters the rule is kept for all items, or, not ``held``, read in blocks to learn how a
+        vector enters and then forgotten: items are brought by ``entering``.
+        """
         super().__init__()
         self.names = sorted(vectors)
         self.options = options
         self.present = torch.stack([present[m] for m in self.names], dim=1) if self.names else None
         self.parts: list[Tensor] = []
         for name in self.names:
-            masked = _masked(vectors[name], present[name])
-            mean = mean_of_present(masked, present[name]) if options.centre_content else None
-            self.register_buffer(f"mean_{name}", mean)
-            self.register_buffer(f"basis_{name}", None)
-            whole = self._entering(name, vectors[name], present[name])
-            basis = principal_directions(whole, INPUT_WIDTHS * options.width)
-            self.register_buffer(f"basis_{name}", basis)
-            self.parts.append(whole if basis is None else whole @ basis)
-        widths = {m: part.shape[1] for m, part in zip(self.names, self.parts, strict=True)}
+            self._learn_to_enter(name, vectors[name], present[name], held)
+        if held:
+            self.parts = [self._entering(n, vectors[n], present[n]) for n in self.names]
+        widths = {m: self._width(m, vectors[m].shape[1]) for m in self.names}
         self.rule = FUSIONS[options.fusion](widths, options) if widths else None
+
+    def _learn_to_enter(self, name: str, vectors: Tensor, present: Tensor, held: bool) -> None:
+        """Keep the mean of a modality, where it is taken away, and its principal directions."""
+        step = max(1, len(vectors) if held else _BLOCK)
+        blocks = [slice(at, at + step) for at in range(0, len(vectors), step)]
+        self.register_buffer(f"mean_{name}", None)
+        self.register_buffer(f"basis_{name}", None)
+        if self.options.centre_content:
+            masked = (_masked(vectors[rows], present[rows]) for rows in blocks)
+            self.register_buffer(f"mean_{name}", mean_of_present(masked, present))
+        width = INPUT_WIDTHS * self.options.width
+        if vectors.shape[1] > width:
+            whole = (self._entering(name, vectors[rows], present[rows]) for rows in blocks)
+            self.register_buffer(f"basis_{name}", principal_directions(whole, width))
+
+    def _width(self, name: str, raw: int) -> int:
+        basis = getattr(self, f"basis_{name}")
+        return raw if basis is None else int(basis.shape[1])
 
     def has_content(self, items: int) -> Tensor:
         """Return which items have any modality, (N,) bool."""
@@ -82,10 +106,21 @@ class Fusion(nn.Module):
         """Return the content (N, D), zero for an item that shows no modality; None without any."""
         if self.rule is None or self.present is None:
             return None
-        shown = self.present
+        return self.content(self.parts, self.present, noise)
+
+    def content(
+        self, parts: Sequence[Tensor], shown: Tensor, noise: torch.Generator | None
+    ) -> Tensor | None:
+        """Return what the rule makes of parts, (N, D); None without any modality.
+
+        Shapes:
+            parts: M of (N, V_m), zero where not present. shown: (N, M) bool.
+        """
+        if self.rule is None:
+            return None
         if noise is not None and self.options.modality_dropout:
             shown = shown & kept(tuple(shown.shape), self.options.modality_dropout, shown, noise)
-        content: Tensor = self.rule(self.parts, shown)
+        content: Tensor = self.rule(parts, shown).float()
         if noise is not None and self.options.dropout:
             survives = kept(tuple(content.shape), self.options.dropout, content, noise)
             content = content * survives / (1 - self.options.dropout)
@@ -99,9 +134,23 @@ class Fusion(nn.Module):
         """
         if self.rule is None:
             return None
+        parts, shown = self.entering(vectors, present, len(next(iter(present.values()))))
+        return self.content(parts, shown, None)
+
+    def entering(
+        self, vectors: Mapping[str, Tensor], present: Mapping[str, Tensor], items: int
+    ) -> tuple[list[Tensor], Tensor]:
+        """Return what enters the rule for raw vectors of some items: parts, and which are shown.
+
+        Shapes:
+            vectors: (N, width of the modality) each. present: (N,) bool each.
+            returns: M of (N, V_m), and (N, M) bool.
+        """
         parts = [self._entering(name, vectors[name], present[name]) for name in self.names]
-        content: Tensor = self.rule(parts, torch.stack([present[m] for m in self.names], dim=1))
-        return content
+        if not self.names:
+            device = next(iter(self.parameters()), torch.zeros(())).device
+            return [], torch.zeros(items, 0, dtype=torch.bool, device=device)
+        return parts, torch.stack([present[m] for m in self.names], dim=1)
 
     def _entering(self, name: str, vectors: Tensor, present: Tensor) -> Tensor:
         """Return what enters the rule for a modality's raw vectors."""
@@ -126,16 +175,22 @@ class Fusion(nn.Module):
 
     def auxiliary(self) -> Tensor | None:
         """Return what fusing adds to the loss of a step, (), with every modality shown."""
-        if self.rule is None or self.present is None:
+        if self.present is None:
             return None
-        return self.rule.auxiliary(self.parts, self.present)
+        return self.extra(self.parts, self.present)
+
+    def extra(self, parts: Sequence[Tensor], shown: Tensor) -> Tensor | None:
+        """Return what fusing some items adds to the loss of a step, ()."""
+        return None if self.rule is None else self.rule.auxiliary(parts, shown)
 
     @torch.no_grad()
     def learned(self) -> Learned:
         """Return the few numbers a reader wants to know about the rule."""
-        if self.rule is None or self.present is None:
-            return {}
-        return self.rule.learned(self.parts, self.present)
+        return {} if self.present is None else self.told(self.parts, self.present)
+
+    def told(self, parts: Sequence[Tensor], shown: Tensor) -> Learned:
+        """Return the few numbers about the rule that some items tell."""
+        return {} if self.rule is None else self.rule.learned(parts, shown)
 
 
 @FUSIONS.register("gated")
@@ -232,9 +287,9 @@ def _masked(vectors: Tensor, present: Tensor) -> Tensor:
     return torch.where(present.unsqueeze(1), vectors.float(), 0.0)
 
 
-def mean_of_present(vectors: Tensor, present: Tensor) -> Tensor:
-    """Return the mean of the present vectors, (V,), of (N, V) that are zero elsewhere."""
-    return vectors.sum(dim=0) / present.sum().clamp(min=1)
+def mean_of_present(blocks: Iterable[Tensor], present: Tensor) -> Tensor:
+    """Return the mean of the present vectors, (V,), of blocks (n, V) that are zero elsewhere."""
+    return sum((b.sum(dim=0) for b in blocks), torch.zeros(())) / present.sum().clamp(min=1)
 
 
 def centred(vectors: Tensor, present: Tensor, mean: Tensor) -> Tensor:
@@ -247,18 +302,17 @@ def centred(vectors: Tensor, present: Tensor, mean: Tensor) -> Tensor:
     return away * present.unsqueeze(1)
 
 
-def principal_directions(vectors: Tensor, width: int) -> Tensor | None:
-    """Return the ``width`` orthonormal directions with most energy; None where all are kept.
+def principal_directions(blocks: Iterable[Tensor], width: int) -> Tensor:
+    """Return the ``width`` orthonormal directions with most energy.
 
     Not centred, so that a missing vector stays at zero. Signs are fixed, so that equal input gives
     an equal basis.
 
     Shapes:
-        vectors: (N, V). returns: (V, width), or None for V of at most ``width``.
+        blocks: of (n, V), together (N, V). returns: (V, width), or (V, V) for V below ``width``.
     """
-    if vectors.shape[1] <= width:
-        return None
-    basis = torch.linalg.eigh(vectors.T @ vectors).eigenvectors[:, -width:].flip(1)
+    energy = sum((block.T @ block for block in blocks), torch.zeros(()))
+    basis = torch.linalg.eigh(energy).eigenvectors[:, -width:].flip(1)
     largest = basis.gather(0, basis.abs().argmax(dim=0, keepdim=True))
     signed: Tensor = basis * largest.sign()
     return signed.contiguous()

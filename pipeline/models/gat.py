@@ -17,6 +17,8 @@ interactions gets its vector through the same network.
 """
 
 from collections.abc import Mapping
+from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -46,9 +48,8 @@ from pipeline.models.linear import (
     mean_of_powers,
     symmetric_weights,
 )
+from pipeline.models.neighborhood import USER_ITEM
 from pipeline.models.sparse import Edges, Union, propagate
-
-USER_ITEM = "user_item"
 
 
 @MODELS.register("gat")
@@ -56,6 +57,11 @@ class Gat(Recommender):
     """Graph attention that contains the strong linear model."""
 
     masks_edges = True
+    holds_content: ClassVar[bool] = True
+    """Whether the content of all items is kept as it enters the fusion."""
+    hot_rows: Tensor
+    joint_degrees: Tensor
+    initial_shares: Tensor
 
     def __init__(self, inputs: Inputs, options: Options, seed: int) -> None:
         """Draw parameters from ``seed``."""
@@ -66,24 +72,31 @@ class Gat(Recommender):
         self.attended = [*([USER_ITEM] if options.attend_users else []), *self.relations]
         weights = [1.0 if n == USER_ITEM else chosen[n] for n in self.attended]
         initial = torch.tensor(weights, device=inputs.hot.device)
-        self.union = Union.of([r.edges for r in self.relations.values()], inputs.items)
-        self.hot_rows = inputs.hot.nonzero().squeeze(1)
+        self._constant("hot_rows", inputs.hot.nonzero().squeeze(1))
         with seeded(seed):
             self.users = new_ids(inputs.users, options)
             self.items = new_ids(len(self.hot_rows), options)
-            self.fusion = Fusion(inputs.vectors, inputs.present, options)
+            self.fusion = Fusion(inputs.vectors, inputs.present, options, self.holds_content)
             self.gates = nn.ModuleDict(
                 {n: EdgeGates(options.width, options.heads) for n in self.attended if options.heads}
             )
         self.relation_logits = nn.Parameter(initial.log())
-        self.initial_shares = torch.softmax(initial.log(), dim=0)
-        self.joint_degrees = inputs.item_degrees + sum(
-            (chosen[n] * _strength(r) for n, r in self.relations.items()), torch.zeros(())
-        )
-        self.priors = self._priors()
+        self._constant("initial_shares", torch.softmax(initial.log(), dim=0))
+        strengths = (chosen[n] * _strength(r) for n, r in self.relations.items())
+        self._constant("joint_degrees", inputs.item_degrees + sum(strengths, torch.zeros(())))
         self._constant_matrix: Tensor | None = None
 
-    def _priors(self) -> dict[str, Tensor]:
+    def _constant(self, name: str, tensor: Tensor) -> None:
+        """Keep what follows from the inputs and goes where the parameters go."""
+        self.register_buffer(name, tensor, persistent=False)
+
+    @cached_property
+    def union(self) -> Union:
+        """Return the edges of all item-item relations as one pattern."""
+        return Union.of([r.edges for r in self.relations.values()], self.inputs.items)
+
+    @cached_property
+    def priors(self) -> dict[str, Tensor]:
         """Return the jointly normalised edge weights of each relation, (E,) each."""
         items = self.joint_degrees
         priors = {
@@ -148,7 +161,7 @@ class Gat(Recommender):
     def _layers(
         self, noise: torch.Generator | None, factors: Tensor | None = None
     ) -> list[tuple[Tensor, Tensor]]:
-        fresh = self._drawn_new(noise)
+        fresh = self._drawn_new(noise, self.fusion.has_content(self.inputs.items))
         users, items = self.users, self.item_input(noise, fresh)
         weights = self.edge_weights(users, items)
         weights[USER_ITEM] = drop_edges(weights[USER_ITEM], self.options.edge_dropout, noise)
@@ -158,8 +171,8 @@ class Gat(Recommender):
             weights[USER_ITEM] = weights[USER_ITEM] * ~fresh[self.inputs.user_item.indices]
         return layers_of(users, items, self._step(weights), self.options.layers)
 
-    def _drawn_new(self, noise: torch.Generator | None) -> Tensor | None:
-        """Return which items with content are treated as new in this step, (N,) bool.
+    def _drawn_new(self, noise: torch.Generator | None, content: Tensor) -> Tensor | None:
+        """Return which items with ``content`` are treated as new in this step, (N,) bool each.
 
         A new item has neither an id embedding nor a user-item edge, in either direction: a user's
         vector must not hold the content of an item whose score it is trained on, as it never will
@@ -167,9 +180,8 @@ class Gat(Recommender):
         """
         if noise is None or not self.options.new_items:
             return None
-        rows = self.inputs.items
-        spared = kept((rows,), self.options.new_items, self.users, noise)
-        return ~spared & self.fusion.has_content(rows)
+        spared = kept((len(content),), self.options.new_items, self.users, noise)
+        return ~spared & content
 
     def item_input(self, noise: torch.Generator | None, fresh: Tensor | None = None) -> Tensor:
         """Return the fused content plus id embedding of every item, (N, D).
@@ -180,12 +192,20 @@ class Gat(Recommender):
         ids = self._padded(self.items)
         if fresh is not None:
             ids = ids * ~fresh.unsqueeze(1)
-        content: Tensor | None = self.fusion(noise)
+        return self.with_ids(self.fusion(noise), ids, self.fusion.has_content(len(ids)), noise)
+
+    def with_ids(
+        self, content: Tensor | None, ids: Tensor, has: Tensor, noise: torch.Generator | None
+    ) -> Tensor:
+        """Return content plus id embeddings, some of these hidden from items that have content.
+
+        Shapes:
+            content, ids: (N, D). has: (N,) bool, which items have content.
+        """
         if content is None:
             return ids
         if noise is not None and self.options.id_dropout:
-            survives = kept((len(ids),), self.options.id_dropout, ids, noise)
-            survives |= ~self.fusion.has_content(len(ids))
+            survives = kept((len(ids),), self.options.id_dropout, ids, noise) | ~has
             ids = ids * survives.unsqueeze(1)
         return content + ids
 
@@ -244,7 +264,7 @@ class Gat(Recommender):
     @torch.no_grad()
     def outputs(self) -> Outputs:
         """Return vectors, and the fold-in of the linear part (a new user's gates are neutral)."""
-        layers = self._layers(None)
+        layers = self.every_layer()
         users, items = layer_means(layers, 0.0, None)
         degrees = fold_in_degrees(self.inputs, self.joint_degrees)
         added = fold_in([x for _, x in layers], degrees, self.options.shift, self.options.scale)
@@ -264,10 +284,13 @@ class Gat(Recommender):
         for name, gates in self.gates.items():
             assert isinstance(gates, EdgeGates)
             found[f"attention/{name}"] = float(gates.bounded_strength().abs().mean())
-        return found | self.fusion.learned()
+        return found | self.fusion_learned()
+
+    def fusion_learned(self) -> dict[str, float]:
+        """Return the few numbers a reader wants to know about the fusion."""
+        return self.fusion.learned()
 
 
 def _strength(relation: Relation) -> Tensor:
     """Return the sum of edge weights at each item, (N,)."""
-    sums = relation.weights.new_zeros(relation.edges.shape[0])
-    return sums.index_add(0, relation.edges.rows, relation.weights)
+    return torch.segment_reduce(relation.weights, "sum", offsets=relation.edges.indptr, initial=0)

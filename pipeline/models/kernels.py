@@ -45,7 +45,7 @@ def product(indptr: Tensor, indices: Tensor, values: Tensor, x: Tensor) -> Tenso
         indptr: (R+1,) int64. indices: (E,) int64. values: (E,). x: (C, D). returns: (R, D).
     """
     out = x.new_empty(len(indptr) - 1, x.shape[1])
-    _call("product", indptr, indices, values, x, out)
+    _call("product", indptr.long(), indices.long(), values, x, out)
     return out
 
 
@@ -57,7 +57,7 @@ def dots(indptr: Tensor, indices: Tensor, receivers: Tensor, senders: Tensor) ->
         returns: (E,).
     """
     out = receivers.new_empty(len(indices))
-    _call("dots", indptr, indices, receivers, senders, out)
+    _call("dots", indptr.long(), indices.long(), receivers, senders, out)
     return out
 
 

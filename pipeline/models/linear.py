@@ -121,7 +121,7 @@ def fold_in_degrees(inputs: Inputs, degrees: Tensor) -> Tensor:
     A warm item has no trained degree; its joint degree is raised by the median interactions of a
     hot item, so that one interaction with a new item does not drown the rest of a history.
     """
-    counts = inputs.item_degrees
+    counts = inputs.item_degrees.to(degrees.device)
     median = counts[counts > 0].median() if bool((counts > 0).any()) else counts.new_ones(())
     return torch.where(counts > 0, degrees, degrees + median)
 

@@ -2,7 +2,8 @@
 
 The pattern of a graph is constant, so its transpose is computed once; a step only brings values.
 Every function has a dense twin below it, slow and obvious, that the tests compare it with. The
-products themselves are native code where it fits (kernels.py), else torch's.
+products themselves are native code where it fits (kernels.py; on a GPU triton_kernels.py), else
+torch's.
 """
 
 import warnings
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from pipeline.models import kernels
+from pipeline.models.accelerator import kernels_for
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Edges:
     def matrix(self, values: Tensor) -> Tensor:
         """Return the torch CSR tensor of this pattern with ``values`` (E,)."""
         return torch.sparse_csr_tensor(
-            self.indptr, self.indices, values, size=self.shape, check_invariants=False
+            self.indptr.long(), self.indices.long(), values, size=self.shape, check_invariants=False
         )
 
 
@@ -184,12 +186,16 @@ def product(matrix: Tensor, x: Tensor) -> Tensor:
 def _multiply(edges: Edges, values: Tensor, x: Tensor) -> Tensor:
     if kernels.fits(values, x):
         return kernels.product(edges.indptr, edges.indices, values, x)
+    if gpu := kernels_for(values, x):
+        return cast(Tensor, gpu.product(edges.indptr, edges.indices, values, x))
     return edges.matrix(values) @ x.contiguous()
 
 
 def _sample(edges: Edges, receivers: Tensor, senders: Tensor) -> Tensor:
     if kernels.fits(receivers, senders):
         return kernels.dots(edges.indptr, edges.indices, receivers, senders)
+    if gpu := kernels_for(receivers, senders):
+        return cast(Tensor, gpu.dots(edges.indptr, edges.indices, receivers, senders))
     pattern = edges.matrix(receivers.new_zeros(edges.count))
     left, right = receivers.contiguous(), senders.contiguous().T
     sampled: Tensor = torch.sparse.sampled_addmm(pattern, left, right, beta=0.0)

@@ -44,7 +44,7 @@ def recipes_of(config: TrainConfig, data: TrainingData) -> dict[str, TrainConfig
     """
     if config.model != AUTO:
         return {config.model: config}
-    if data.train.nnz >= LARGE:
+    if data.train.nnz >= LARGE or config.fan_out is not None:
         return {"softmax": _with(config, {**SOFTMAX, "batch_size": 8192})}
     return {"softmax": _with(config, SOFTMAX), "bpr": _with(config, BPR)}
 

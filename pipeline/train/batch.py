@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from pipeline.models.neighborhood import Neighborhood
+
 
 @dataclass(frozen=True)
 class TensorBatch:
@@ -19,6 +21,8 @@ class TensorBatch:
     positives: Tensor
     negatives: Tensor
     mixed: Tensor | None = None
+    near: Neighborhood | None = None
+    """Where propagation is sampled: what rows number into; None for the whole graph."""
 
     def groups(self, size: int) -> Iterator["TensorBatch"]:
         """Yield consecutive parts of at most ``size`` positives; they share all negatives (M,)."""

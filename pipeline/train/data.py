@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
@@ -17,7 +18,8 @@ from pipeline.models import MODELS
 from pipeline.models.base import Inputs, Relation
 from pipeline.relations import divided, mean_weight, relation_files, symmetric, undirected
 from pipeline.schema import TRAIN, VALIDATION
-from pipeline.train.active import Rest, edges_of, trains_on_active
+from pipeline.train.active import Rest, trains_on_active
+from pipeline.train.shelf import Shelf
 
 _BLOCK = 1 << 16
 _DRAW = 7
@@ -60,8 +62,12 @@ class TrainingData:
     """The mean weight of each relation's edges, by which all of them were divided."""
 
 
-def load(artifacts: Mapping[str, Artifact], config: TrainConfig) -> TrainingData:
+def load(
+    artifacts: Mapping[str, Artifact], config: TrainConfig, folder: Path | None = None
+) -> TrainingData:
     """Return the training data of tables, embeddings and graphs.
+
+    Where neighbours are sampled, graphs and vectors are left in ``folder``, mapped.
 
     Raises:
         ConfigError: the model cannot leave out the items without interactions, as asked for.
@@ -81,11 +87,12 @@ def load(artifacts: Mapping[str, Artifact], config: TrainConfig) -> TrainingData
     hot = np.bincount(train.indices, minlength=train.shape[1]) > 0
     content: Content = _content(embeddings, train.shape[1]) if uses_content(config) else ({}, {})
     relations = {m: _relation(graphs, name, train) for m, name in relation_files(graphs).items()}
+    shelf = Shelf(folder if config.fan_out is not None else None)
     if trains_on_active(config, hot):
-        return _active(train, validation, relations, content, np.flatnonzero(hot))
+        return _of_active(shelf, train, validation, relations, content)
     divisors = {name: mean_weight(matrix) for name, matrix in relations.items()}
     relations = {name: divided(matrix, divisors[name]) for name, matrix in relations.items()}
-    inputs = Inputs(edges_of(train), _tensors(relations), *_whole(content))
+    inputs = _inputs(shelf, train, relations, content)
     return TrainingData(inputs, train, validation, divisors=divisors)
 
 
@@ -119,40 +126,57 @@ Content = tuple[dict[str, Floats], dict[str, Flags]]
 """Vectors (N, width) and which are present (N,), by modality, memory-mapped."""
 
 
-def _active(
+def _of_active(
+    shelf: Shelf,
     train: sp.csr_matrix,
     validation: sp.csr_matrix,
     relations: Mapping[str, sp.csr_matrix],
     content: Content,
-    active: Rows,
 ) -> TrainingData:
     """Return the data of the active items; validation asks for these alone.
 
     Weights are divided by the mean of the edges among active items, so that training is the same
     whatever else the catalogue holds, and one more item changes no other.
     """
-    others = np.setdiff1d(np.arange(train.shape[1]), active)
-    vectors, present = content
+    active = np.unique(train.indices)
     among = {n: m[active][:, active] for n, m in relations.items()}
     divisors = {n: mean_weight(m) for n, m in among.items()}
-    between = {n: divided(m[others][:, active], divisors[n]) for n, m in relations.items()}
+    relations = {n: divided(m, divisors[n]) for n, m in relations.items()}
     among = {n: divided(m, divisors[n]) for n, m in among.items()}
-    wanted = validation[:, others].nnz / max(1, validation.nnz)
-    rest = Rest(active, others, between, *content, wanted)
-    here = {n: v[active] for n, v in vectors.items()}, {n: p[active] for n, p in present.items()}
+    rest = _rest(validation, relations, content, active)
     train, validation = train[:, active], validation[:, active]
-    inputs = Inputs(edges_of(train), _tensors(among), *_whole(here))
+    inputs = _inputs(shelf, train, among, content, active)
     return TrainingData(inputs, train, validation, rest=rest, divisors=divisors)
 
 
-def _whole(content: Content) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    vectors = {n: torch.from_numpy(np.array(v, dtype=np.float32)) for n, v in content[0].items()}
-    present = {n: torch.from_numpy(np.array(p, dtype=bool)) for n, p in content[1].items()}
-    return vectors, present
+def _rest(
+    validation: sp.csr_matrix,
+    relations: Mapping[str, sp.csr_matrix],
+    content: Content,
+    active: Rows,
+) -> Rest:
+    """Return what is known of the items that are not active."""
+    others = np.setdiff1d(np.arange(validation.shape[1]), active)
+    edges = {n: m[others][:, active] for n, m in relations.items()}
+    wanted = validation[:, others].nnz / max(1, validation.nnz)
+    return Rest(active, others, edges, *content, wanted)
 
 
-def _tensors(relations: Mapping[str, sp.csr_matrix]) -> dict[str, Relation]:
-    return {n: Relation(edges_of(m), torch.from_numpy(m.data)) for n, m in relations.items()}
+def _inputs(
+    shelf: Shelf,
+    train: sp.csr_matrix,
+    relations: Mapping[str, sp.csr_matrix],
+    content: Content,
+    rows: Rows | None = None,
+) -> Inputs:
+    """Return a model's inputs; ``rows`` are the items that the matrices are about, None for all."""
+    vectors, present = content
+    return Inputs(
+        shelf.edges("user_item", train),
+        {n: shelf.relation(f"relation_{n}", m) for n, m in relations.items()},
+        {n: shelf.vectors(f"vectors_{n}", v, rows) for n, v in vectors.items()},
+        {n: shelf.flags(p, rows) for n, p in present.items()},
+    )
 
 
 def _content(embeddings: Artifact, items: int) -> Content:
@@ -197,4 +221,4 @@ def relation_of(matrix: sp.csr_matrix) -> Relation:
     Shapes:
         matrix: CSR (N, N), non-negative weights count.
     """
-    return _tensors({"": symmetric(matrix)})[""]
+    return Shelf().relation("", symmetric(matrix))

@@ -1,14 +1,14 @@
 """The training loop: epochs of steps, validation, early stopping, resuming."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.config import TrainConfig
 from pipeline.errors import ConfigError, StageFailedError
@@ -16,6 +16,7 @@ from pipeline.evaluate.metrics import Metric, validate
 from pipeline.interactions import evaluable
 from pipeline.models.base import Outputs, Recommender, Vectors
 from pipeline.models.regularizers import EdgeFinder
+from pipeline.models.sampled import SampledGat
 from pipeline.scoring import ItemItemScorer, Scorer, VectorScorer
 from pipeline.train.auxiliary import auxiliaries_of
 from pipeline.train.average import Average
@@ -31,8 +32,10 @@ from pipeline.train.checkpoint import (
 )
 from pipeline.train.data import TrainingData
 from pipeline.train.distill import Distillation
+from pipeline.train.neighbors import Neighbors, on_device
 from pipeline.train.objective import Objective, log_expected
-from pipeline.train.sampling import Batch, Sampler, Seen
+from pipeline.train.optimizer import optimizer_of
+from pipeline.train.sampling import Batch, Sampler, Seen, ahead
 from pipeline.train.schedule import Schedule, plateaus
 
 ALSO_REPORTED = ("recall@20", "ndcg@20")
@@ -56,6 +59,10 @@ class Seeds:
         state = np.random.SeedSequence([self.seed, epoch, 1]).generate_state(1)
         return torch.Generator(device).manual_seed(int(state[0]))
 
+    def neighbors(self, epoch: int, step: int) -> np.random.Generator:
+        """Return the generator of a step's neighbourhood."""
+        return np.random.default_rng([self.seed, epoch, 2, step])
+
 
 class Trainer:
     """A model with its optimizer, sampler and objective; one call per epoch."""
@@ -66,7 +73,8 @@ class Trainer:
         """Train ``model`` in place; its inputs are on the device that training runs on."""
         self.model, self.data, self.config = model, data, config
         self.seeds = Seeds(seed)
-        self.device = model.inputs.user_item.indices.device
+        self.device = next(model.parameters()).device
+        self.neighbors = neighbors_of(model, config)
         self.sampler = sampler_of(data.train, config)
         self.objective = self._objective()
         self.auxiliaries = auxiliaries_of(config)
@@ -82,7 +90,7 @@ class Trainer:
         self.schedule = Schedule(config.schedule, config.warmup_steps, steps * config.epochs)
 
     def _objective(self) -> Objective:
-        popularity = self.model.inputs.item_degrees
+        popularity = self.model.inputs.item_degrees.to(self.device)
         pool = torch.from_numpy(self.sampler.seen.pool).to(self.device)
         group = min(self.config.batch_size, self.config.in_batch, len(self.sampler.positives[0]))
         return Objective(
@@ -105,9 +113,9 @@ class Trainer:
         """
         noise = self.seeds.noise(number, self.device)
         total, steps = torch.zeros((), device=self.device), self.sampler.steps()
-        for at, batch in enumerate(self.sampler.epoch(self.seeds.rng(number))):
+        for at, batch in enumerate(ahead(self._drawn(number), self.neighbors is not None)):
             self._set_rate(self.schedule.factor(number * steps + at, stale))
-            total += self.step(self._on_device(batch), noise)
+            total += self.step(on_device(batch, self.device), noise)
             self.average.update(number * steps + at)
         loss = float(total) / max(1, steps)
         size = float(sum(p.detach().square().sum() for p in self.model.parameters()))
@@ -120,6 +128,11 @@ class Trainer:
             )
         return loss
 
+    def _drawn(self, number: int) -> Iterator[TensorBatch]:
+        """Yield the batches of an epoch, with their neighbourhoods where these are sampled."""
+        for at, batch in enumerate(self.sampler.epoch(self.seeds.rng(number))):
+            yield self._tensors(batch, self.seeds.neighbors(number, at))
+
     def step(self, batch: TensorBatch, noise: torch.Generator | None = None) -> Tensor:
         """Take one optimizer step on a batch and return its loss, ().
 
@@ -127,7 +140,7 @@ class Trainer:
         """
         self.optimizer.zero_grad(set_to_none=True)
         vectors = self._vectors(batch, noise)
-        loss = self.objective(vectors, batch, noise)
+        loss = self.objective.near(batch.near)(vectors, batch, noise)
         if noise is not None:
             for auxiliary in self.auxiliaries:
                 loss = loss + auxiliary(self.model, vectors, batch, noise)
@@ -136,8 +149,16 @@ class Trainer:
         return loss.detach()
 
     def _vectors(self, batch: TensorBatch, noise: torch.Generator | None) -> Vectors:
-        if self.hider is None:
-            vectors: Vectors = self.model(noise)
+        half = self.config.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+            return self._propagated(batch, noise)
+
+    def _propagated(self, batch: TensorBatch, noise: torch.Generator | None) -> Vectors:
+        if batch.near is not None:
+            assert isinstance(self.model, SampledGat)
+            vectors: Vectors = self.model.near(batch.near, noise)
+        elif self.hider is None:
+            vectors = self.model(noise)
         else:
             vectors = self.model(noise, self.hider.without(batch.users, batch.positives))
         return vectors
@@ -151,9 +172,15 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * factor
 
+    def _tensors(self, batch: Batch, rng: np.random.Generator | None) -> TensorBatch:
+        if self.neighbors is not None:
+            return self.neighbors.batch(batch, rng)
+        users, positives = torch.from_numpy(batch.users), torch.from_numpy(batch.positives)
+        return TensorBatch(users, positives, torch.from_numpy(batch.negatives))
+
     def _on_device(self, batch: Batch) -> TensorBatch:
-        arrays = batch.users, batch.positives, batch.negatives
-        return TensorBatch(*(torch.from_numpy(a).to(self.device) for a in arrays))
+        """Return a batch to step on; where neighbours are sampled, with all of them."""
+        return on_device(self._tensors(batch, None), self.device)
 
 
 def validation(model: Recommender, data: TrainingData, select_metric: str) -> dict[str, float]:
@@ -172,32 +199,46 @@ def sampler_of(train: sp.csr_matrix, config: TrainConfig) -> Sampler:
     return Sampler(seen, config.batch_size, config.negatives, shared, config.draw)
 
 
-def optimizer_of(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """Return AdamW (Loshchilov and Hutter, ICLR 2019) without decay on id embeddings.
+def neighbors_of(model: Recommender, config: TrainConfig) -> Neighbors | None:
+    """Return what draws the neighbourhoods of batches; None where all is propagated at once."""
+    if config.fan_out is None:
+        return None
+    assert isinstance(model, SampledGat)
+    return Neighbors(model.inputs, [*model.relations], config.fan_out)
 
-    Their L2 penalty is on the batch's rows, in the objective. Attention gates learn at a fraction
-    of the rate: they see every edge in every step, an id embedding only some.
 
-    With ``coupled_decay`` it is Adam (Kingma and Ba, ICLR 2015) with that L2 penalty in the
-    gradient of every parameter: the whole table of embeddings in every step, not the batch's rows.
+def check_can_sample(config: TrainConfig) -> None:
+    """Do nothing where a configuration samples no neighbours, or can.
+
+    Raises:
+        ConfigError: it asks for sampling beside what reaches the whole graph in a step.
     """
-    ids = [p for n, p in model.named_parameters() if n in ("users", "items")]
-    gates = [p for n, p in model.named_parameters() if n.startswith(("gates.", "relation_"))]
-    for each in gates:
-        each.requires_grad_(config.gate_rate > 0)  # constant edges need no gradient: half the time
-    known = {id(p) for p in (*ids, *gates)}
-    rest = [p for p in model.parameters() if id(p) not in known]
-    rate = config.learning_rate
-    groups: list[dict[str, Any]] = [
-        {"params": ids, "weight_decay": 0.0, "peak": rate},
-        {"params": gates, "weight_decay": 0.0, "peak": rate * config.gate_rate},
-        {"params": rest, "weight_decay": config.weight_decay, "peak": rate},
-    ]
-    groups = [g for g in groups if g["params"]]
-    if config.coupled_decay:
-        groups = [{**g, "weight_decay": config.coupled_decay} for g in groups]
-        return torch.optim.Adam(groups, lr=rate, fused=True)
-    return torch.optim.AdamW(groups, lr=rate, fused=True)
+    if config.fan_out is None:
+        return
+    whole = {
+        "distill": config.distill is not None,
+        "coupled_decay": config.coupled_decay > 0,
+        "hide_positives": config.hide_positives,
+        "view_weight with view_kind: edges": config.view_weight and config.view_kind == "edges",
+        "align_weight": config.align_weight > 0,
+    }
+    wrong = [name for name, value in whole.items() if value]
+    if wrong:
+        raise ConfigError(
+            f"train.fan_out and train.{wrong[0]} do not go together: a step that samples "
+            f"neighbours never holds the whole graph. Leave train.{wrong[0].split()[0]} at its "
+            f"default, or set train.fan_out: null"
+        )
+    if config.model != "gat":
+        raise ConfigError(
+            f"train.fan_out: {config.model} cannot sample neighbours; gat and auto can. Set "
+            f"train.fan_out: null, or train.model: gat"
+        )
+    if len(config.fan_out) != config.layers:
+        raise ConfigError(
+            f"train.fan_out names {len(config.fan_out)} layers ({list(config.fan_out)}), and "
+            f"train.layers is {config.layers}; give one number for each layer"
+        )
 
 
 def check_edges_can_be_masked(model: Recommender, config: TrainConfig) -> None:

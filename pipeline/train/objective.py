@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pipeline.models.base import Vectors
 from pipeline.models.losses import bce_loss, bpr_loss, id_penalty
+from pipeline.models.neighborhood import Neighborhood
 from pipeline.models.regularizers import Mixing, perturbation
 from pipeline.registry import Registry
 from pipeline.train.batch import TensorBatch
@@ -54,6 +55,12 @@ class Objective:
         return loss + self.penalty * id_penalty(
             vectors.user_ids[batch.users], vectors.item_ids[rows]
         )
+
+    def near(self, near: Neighborhood | None) -> "Objective":
+        """Return the objective for vectors of a batch's own items alone; itself for all items."""
+        if near is None:
+            return self
+        return replace(self, log_expected=self.log_expected[near.items[: near.own[1]]])
 
     def mixed(self, vectors: Vectors, batch: TensorBatch, mixing: Mixing) -> Tensor:
         """Return the loss of mixtures of two positives, each wanted by both of their users, ().

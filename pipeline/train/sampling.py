@@ -1,14 +1,17 @@
 """Batches of positives with negatives their user never had, drawn without a loop over rows."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
 
 from pipeline.arrays import Flags, Rows
+
+T = TypeVar("T")
 
 _ROUNDS = 20
 
@@ -131,3 +134,15 @@ class Sampler:
         chosen = rng.integers(len(distinct), size=len(users))
         at = first[chosen] + rng.integers(counts[chosen])
         return distinct[chosen], items[at]
+
+
+def ahead(parts: Iterator[T], really: bool = True) -> Iterator[T]:
+    """Yield the same parts, each made by a second thread while the one before it is used."""
+    if not really:
+        yield from parts
+        return
+    with ThreadPoolExecutor(max_workers=1) as worker:
+        waiting = worker.submit(next, parts, None)
+        while (part := waiting.result()) is not None:
+            waiting = worker.submit(next, parts, None)
+            yield part

@@ -14,16 +14,25 @@ from pipeline.config import FIRST, TrainConfig
 from pipeline.errors import ConfigError
 from pipeline.interactions import evaluable
 from pipeline.job import Facts, Job
-from pipeline.models import MODELS, Options, Outputs, Recommender
+from pipeline.models import MODELS, Inputs, Options, Outputs, Recommender
 from pipeline.models.attach import Attacher
 from pipeline.models.gat import Gat
+from pipeline.models.sampled import SampledGat
 from pipeline.newcomers import write_kit
 from pipeline.train.active import calibrated, with_rest
 from pipeline.train.auto import recipes_of
 from pipeline.train.checkpoint import Checkpoints, Progress, copied
 from pipeline.train.data import TrainingData, load
 from pipeline.train.distill import begin_with, lists_of
-from pipeline.train.loop import Told, Trainer, fit, matrix_of, validation
+from pipeline.train.loop import (
+    Told,
+    Trainer,
+    check_can_sample,
+    fit,
+    matrix_of,
+    validation,
+)
+from pipeline.train.pages import kept_pages
 
 OTHER_RELATION = 0.1
 """Weight of a relation that the configuration does not name, such as a modality of one's own."""
@@ -40,9 +49,10 @@ def run(job: Job[TrainConfig], watch: Told = lambda _: None) -> Facts:
         StageFailedError: training diverged.
     """
     device = device_of(job.runtime.device)
-    with on_this_machine(job.threads, device):
-        data = _with_lists(load(job.inputs, job.config), job)
-        data = replace(data, inputs=data.inputs.to(device))
+    with on_this_machine(job.threads, device), kept_pages():
+        data = _with_lists(load(job.inputs, job.config, _graph_folder(job)), job)
+        if job.config.fan_out is None:
+            data = replace(data, inputs=data.inputs.to(device))
         trained = [
             _trained(job, name, recipe, data, watch)
             for name, recipe in recipes_of(job.config, data).items()
@@ -102,9 +112,7 @@ def _outputs(model: Recommender, data: TrainingData, config: TrainConfig) -> tup
 def _trained(
     job: Job[TrainConfig], name: str, config: TrainConfig, data: TrainingData, watch: Told
 ) -> Trained:
-    inputs = data.inputs
-    options = options_of(config, [*inputs.relations])
-    model = MODELS[config.model](inputs, options, job.seed).to(inputs.hot.device)
+    model = made(config, data.inputs, job.seed).to(device_of(job.runtime.device))
     if not model.learns:
         _must_not_distill(config)
         return Trained(name, model, _validate(model, data, config))
@@ -114,6 +122,25 @@ def _trained(
     scratch.mkdir(exist_ok=True)
     task = replace(job, config=config, scratch=scratch)
     return Trained(name, model, _train(task, model, data, watch))
+
+
+def made(config: TrainConfig, inputs: Inputs, seed: int) -> Recommender:
+    """Return the new model of a configuration, where its inputs are.
+
+    Raises:
+        ConfigError: there is no such model, or it cannot sample neighbours as asked for.
+    """
+    check_can_sample(config)
+    options = options_of(config, [*inputs.relations])
+    if config.fan_out is not None:
+        return SampledGat(inputs, options, seed)
+    return MODELS[config.model](inputs, options, seed)
+
+
+def _graph_folder(job: Job[TrainConfig]) -> Path:
+    folder = job.scratch / "graph"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def _must_not_distill(config: TrainConfig) -> None:
@@ -150,15 +177,19 @@ def device_of(name: str) -> torch.device:
 
 @contextmanager
 def on_this_machine(threads: int, device: torch.device) -> Iterator[None]:
-    """Use so many threads, and deterministic kernels on a GPU; put back what was set before."""
+    """Use so many threads, and on a GPU deterministic kernels and TF32; put all back afterwards."""
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    precise = torch.get_float32_matmul_precision()
     torch.set_num_threads(threads)
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
     torch.use_deterministic_algorithms(device.type != "cpu", warn_only=True)
     try:
         yield
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1])
+        torch.set_float32_matmul_precision(precise)
 
 
 def _validate(model: Recommender, data: TrainingData, config: TrainConfig) -> Progress:

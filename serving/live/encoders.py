@@ -7,12 +7,12 @@ that before anything is encoded (docs/decisions/0014).
 
 import io
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -25,6 +25,15 @@ if TYPE_CHECKING:
     from pipeline.embed.encoders import Recipe
 
 TEXT, IMAGE = "text", "image"
+
+
+Calls = Callable[[Callable[[], Any]], Any]
+"""Carries out some work, or refuses to."""
+
+
+def direct(work: Callable[[], Any]) -> Any:  # noqa: ANN401 - what the work returns
+    """Return what ``work`` returns."""
+    return work()
 
 
 class NoEncoderError(DataError):
@@ -40,7 +49,9 @@ class Encoders:
     """Turns texts and pictures into the vectors of one bundle; threads may share it."""
 
     contents: Mapping[str, Content]
-    switch: Literal["on", "off"] = "on"
+    on: bool = True
+    breaker: Calls = direct
+    """What encoding goes through, so that a broken encoder is not asked again and again."""
     allow_private: bool = False
     """Whether pictures are fetched from addresses of private networks; for tests."""
     _loaded: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -65,7 +76,7 @@ class Encoders:
             NoEncoderError: there is no such encoder here.
         """
         encoder = self._encoder(modality, TEXT)
-        found: Floats = encoder.encode(encoder.tokenize([text]))[0]
+        found: Floats = self.breaker(lambda: encoder.encode(encoder.tokenize([text])))[0]
         return found
 
     def picture(self, data: bytes, modality: str = IMAGE) -> Floats:
@@ -82,7 +93,7 @@ class Encoders:
             prepared = encoder.prepare(decode(io.BytesIO(data), encoder.side))
         except PictureError as error:
             raise UnusablePictureError(f"the picture cannot be used: {error}") from error
-        found: Floats = encoder.encode([prepared])[0]
+        found: Floats = self.breaker(lambda: encoder.encode([prepared]))[0]
         return found
 
     def fetch(self, url: str, max_bytes: int, seconds: float) -> bytes:
@@ -109,10 +120,10 @@ class Encoders:
     def can(self, modality: str) -> bool:
         """Return whether a modality can be encoded here, without loading anything."""
         known = self.contents.get(modality)
-        return self.switch == "on" and known is not None and known.config is not None
+        return self.on and known is not None and known.config is not None
 
     def _must_be_on(self) -> None:
-        if self.switch == "off":
+        if not self.on:
             raise NoEncoderError(
                 "encoders are switched off here, so texts and pictures cannot be turned into "
                 "vectors; send ready-made ones, or start the service with encoders: on"

@@ -7,8 +7,9 @@ reads on, and decides again.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -74,13 +75,16 @@ class Live:
         Raises:
             DamagedError: a journal is.
         """
+        # Opened now: the bundle's files may be removed while it is still served.
         self.attaching = Attaching(self.bundle)
+        _ = self.attaching.contents, self.attaching.network
         self._items, self._feedback = (Journal(self.folder / n) for n in (ITEMS, FEEDBACK))
         self._at_items, self._at_feedback = Position(), Position()
         self._overlay = Overlay.empty(len(self.bundle.catalogue), self.bundle.item_vectors.shape[1])
         self._activities = Activities()
         self._lock = threading.RLock()
         self._told = ("", "")
+        self._unread = count(1)
         self._base = self.make(self.bundle)
         self._view = self._look()
         self._catch_up()
@@ -99,6 +103,17 @@ class Live:
                 except (DamagedError, StorageError, OSError) as error:
                     self._tell("journal cannot be read", error)
         return self._view
+
+    @property
+    def stamp(self) -> Hashable:
+        """Return what is another whenever an answer may be: how far the journals were read.
+
+        Where there is more to read it is nothing that was or will be: the next answer reads on.
+        """
+        at = self._at_items, self._at_feedback
+        if self._items.has_more(at[0]) or self._feedback.has_more(at[1]):
+            return next(self._unread)
+        return at
 
     @property
     def overlay(self) -> Overlay:

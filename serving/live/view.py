@@ -60,7 +60,7 @@ class LiveCatalogue(Catalogue):
     def over(cls, base: Catalogue, overlay: Overlay) -> "LiveCatalogue":
         """Return the catalogue as it is now."""
         ids = cast(IdMap, LiveIds(base.ids, overlay))
-        bare = cls(base.artifact, base.table, ids, overlay, base)
+        bare = cls(base.artifact, base.table, ids, base.opened, overlay, base)
         rows, changed = bare.changes()
         return replace(bare, table=woven(base.table, rows, changed.select(base.table.column_names)))
 

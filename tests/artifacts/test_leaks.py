@@ -13,7 +13,7 @@ from pipeline.graph.cooccurrence import cooccurrence
 from pipeline.interactions import user_item
 from pipeline.models import MODELS, Inputs, Options
 from pipeline.relations import symmetric
-from pipeline.train.data import edges_of
+from pipeline.train.active import edges_of
 from pipeline.train.loop import matrix_of
 from tests.artifacts import leaky_runs as plant
 from tests.artifacts.whole_runs import replaced, rewritten

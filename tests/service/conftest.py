@@ -46,7 +46,9 @@ def recommender(bundle):
 
 @pytest.fixture(scope="module")
 def settings(store, images):
-    return Settings(store=store.root, images=images, max_body_bytes=20_000, log_level="error")
+    return Settings(
+        store=store.root, images=images, max_body_bytes=20_000, log_level="error", queue_seconds=30
+    )
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,12 @@
 
 import asyncio
 import threading
-from types import SimpleNamespace
 
 import pytest
 
 from serving.batcher import Batcher
+from serving.questions import Question, answer_all, new_batcher
 from serving.requests import RecommendRequest
-from serving.routes_recommend import Question, answer_all, new_batcher
 
 
 def run(work):
@@ -104,18 +103,11 @@ REQUESTS = [
 ] + [RecommendRequest(k=5, context={"page": "home"})]  # fmt: skip
 
 
-def serving(recommender):
-    """Return what stands for a service that has this recommender."""
-    return SimpleNamespace(recommender=recommender)
-
-
 def test_the_service_answers_together_as_one_by_one(recommender):
-    service = serving(recommender)
-
     async def together():
         batcher = new_batcher()
         answers = await asyncio.gather(
-            *(batcher.ask(Question(service, request)) for request in REQUESTS)
+            *(batcher.ask(Question(recommender, request)) for request in REQUESTS)
         )
         batcher.close()
         return answers
@@ -135,8 +127,7 @@ def test_bundles_are_asked_each_for_itself(recommender, store):
     from serving.bundle import Bundle
     from serving.recommender import Recommender
 
-    other = serving(Recommender(Bundle.open(store), new_id=lambda: "other"))
-    services = [serving(recommender), other]
-    asked = [Question(services[n % 2], REQUESTS[n]) for n in range(6)]
+    other = Recommender(Bundle.open(store), new_id=lambda: "other")
+    asked = [Question([recommender, other][n % 2], REQUESTS[n]) for n in range(6)]
     ids = [answer.plain["recommendation_id"] for answer in answer_all(asked)]
     assert [one == "other" for one in ids] == [False, True] * 3

@@ -63,7 +63,7 @@ def shown(client, **request):
 
 
 def live_of(client) -> Live:
-    return client.app_state["service"].live
+    return client.app_state["deployment"].service.live
 
 
 class TestTaste:

@@ -240,7 +240,7 @@ class TestOperations:
             'plotpointe_recommendations_total{strategy="model",user_tier="hot"} 1.0',
             "plotpointe_shortfalls_total 1.0",
             'plotpointe_bundle_info{fingerprint="b0d1e5",model="30de1"} 1.0',
-            "plotpointe_index_recall 1.0",
+            'plotpointe_index_recall{arm="control"} 1.0',
         ):
             assert line in text.splitlines()
         assert 'method="OTHER"' in text and "BREW" not in text

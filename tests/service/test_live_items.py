@@ -344,7 +344,7 @@ class TestUrls:
         assert not opened
 
     def test_a_public_picture_is_fetched_once(self, client, site, monkeypatch):
-        client.app_state["service"].door.encoders.allow_private = True
+        client.app_state["deployment"].service.door.encoders.allow_private = True
         body = {"id": "a", "title": "lamp", "image_url": f"{site}/picture"}
         told = client.post("/v1/items", json=body).json()
         assert told["modalities"] == ["image", "text"] and told["image"] == f"{site}/picture"
@@ -355,10 +355,10 @@ class TestUrls:
         ("path", "why"), [("/large", "too_large"), ("/page", "not_a_picture"), ("/away", "")]
     )
     def test_what_is_no_picture_is_refused(self, client, site, path, why):
-        client.app_state["service"].door.encoders.allow_private = True
+        client.app_state["deployment"].service.door.encoders.allow_private = True
         body = {"id": "a", "image_url": site + path}
         if path == "/away":
-            client.app_state["service"].door.encoders.allow_private = False
+            client.app_state["deployment"].service.door.encoders.allow_private = False
             why = "private_address"
         assert why in problem_of(client.post("/v1/items", json=body), 422)
 
@@ -378,7 +378,7 @@ class TestEncoders:
 
     def test_another_encoder_than_the_bundles_is_refused(self, made, tmp_path, monkeypatch):
         with client_of(made.store, tmp_path) as client:
-            contents = client.app_state["service"].door.encoders.contents
+            contents = client.app_state["deployment"].service.door.encoders.contents
             monkeypatch.setitem(contents["text"].encoder, "version", 7)
             detail = problem_of(client.post("/v1/items", json={"id": "a", "title": "lamp"}), 409)
             assert "here has {'version': 1}" in detail and "{'version': 7}" in detail
@@ -420,7 +420,7 @@ class TestBundlesWithLess:
         with client_of(store, tmp_path / "state", verify=False) as client:
             told = client.post("/v1/items", json=LAMP).json()
             assert told["attached_by"] == "neighbours"
-            live = client.app_state["service"].live
+            live = client.app_state["deployment"].service.live
             added, bundle = live.overlay.added[0], live.bundle
             edges = added.edges["text"]
             mean = edges.weights @ bundle.item_vectors[edges.rows] / edges.weights.sum()
@@ -447,7 +447,7 @@ class TestDisk:
 
     def test_a_damaged_journal_stops_no_answer_but_the_next_start(self, made, client, tmp_path):
         told = []
-        client.app_state["service"].live.log = SimpleNamespace(
+        client.app_state["deployment"].service.live.log = SimpleNamespace(
             error=lambda what, why: told.append(f"{what}: {why}")
         )
         client.post("/v1/items", json=LAMP)

@@ -61,7 +61,7 @@ def picture_of(shop, number) -> str:
 
 
 def state_of(client):
-    return client.app_state["service"].live
+    return client.app_state["deployment"].service.live
 
 
 def vectors_in_service(client, key):

@@ -6,7 +6,8 @@ import torch
 
 from pipeline.train.average import Average
 from pipeline.train.checkpoint import Checkpoints, copied
-from pipeline.train.loop import fit, optimizer_of, validation
+from pipeline.train.loop import fit, validation
+from pipeline.train.optimizer import optimizer_of
 from tests import worlds
 from tests.train_worlds import config_of, data_of, model_of, trainer_of
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pipeline.models import MODELS, Inputs, Options
 from pipeline.models import als as module
 from pipeline.models.als import blocks, solve
-from pipeline.train.data import edges_of
+from pipeline.train.active import edges_of
 from tests import worlds
 from tests.train_worlds import inputs_of
 

@@ -6,7 +6,7 @@ import torch
 
 from pipeline.models import MODELS, Inputs, Options
 from pipeline.models.item_knn import BLOCK
-from pipeline.train.data import edges_of
+from pipeline.train.active import edges_of
 from pipeline.train.loop import matrix_of
 from tests import worlds
 from tests.train_worlds import inputs_of

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipeline.models import MODELS, Inputs, Options
 from pipeline.models.content import content_vectors
 from pipeline.models.content_knn import BLOCK
-from pipeline.train.data import edges_of
+from pipeline.train.active import edges_of
 from pipeline.train.loop import matrix_of, scorer_of
 from tests import worlds
 from tests.train_worlds import inputs_of

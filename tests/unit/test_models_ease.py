@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pipeline.errors import ConfigError
 from pipeline.models import MODELS, Inputs, Options, ease, entries, local_ridge, ridge
 from pipeline.models.entries import Entries, strongest, summed, top
-from pipeline.train.data import edges_of, relation_of
+from pipeline.train.active import edges_of
+from pipeline.train.data import relation_of
 from pipeline.train.loop import matrix_of, scorer_of
 from tests import worlds
 from tests.ease_twins import collected, fitted, options_of, positive, slow_prior, slow_weights

@@ -28,7 +28,7 @@ def noise(seed: int = 3) -> torch.Generator:
 def test_a_new_item_has_no_id_and_no_user():
     """The twin: ids set to zero by hand, edges closed by hand, nothing drawn."""
     model = gat(new_items=0.4)
-    fresh = model._drawn_new(noise())
+    fresh = model._drawn_new(noise(), model.fusion.has_content(model.inputs.items))
     found = model(noise())
     twin = gat()
     with torch.no_grad():
@@ -42,7 +42,7 @@ def test_a_new_item_has_no_id_and_no_user():
 
 def test_nothing_of_who_took_a_new_item_reaches_it():
     model = gat(dataclasses.replace(inputs_of(WORLD), relations={}), new_items=0.4)
-    fresh = model._drawn_new(noise())
+    fresh = model._drawn_new(noise(), model.fusion.has_content(model.inputs.items))
     model(noise()).items[fresh].sum().backward()
     for ids in (model.items, model.users):
         assert ids.grad is None or not ids.grad.any()
@@ -50,10 +50,10 @@ def test_nothing_of_who_took_a_new_item_reaches_it():
 
 def test_an_item_without_content_is_never_new():
     model = gat(new_items=0.999999)
-    fresh = model._drawn_new(noise())
+    fresh = model._drawn_new(noise(), model.fusion.has_content(model.inputs.items))
     assert not fresh[WORLD.no_content] and fresh.sum() == WORLD.n_items - 1
     bare = gat(Inputs(inputs_of(WORLD).user_item), new_items=0.999999)
-    assert not bare._drawn_new(noise()).any()
+    assert not bare._drawn_new(noise(), bare.fusion.has_content(bare.inputs.items)).any()
 
 
 def test_what_is_shown_is_never_new():
@@ -65,7 +65,7 @@ def test_what_is_shown_is_never_new():
 def test_off_draws_nothing():
     generator = noise()
     before = generator.get_state()
-    assert gat()._drawn_new(generator) is None
+    assert gat()._drawn_new(generator, torch.ones(3, dtype=torch.bool)) is None
     assert torch.equal(generator.get_state(), before)
 
 
@@ -74,7 +74,7 @@ def test_centred_vectors_point_away_from_their_mean():
     present = torch.from_numpy(rng.random(50) < 0.8)
     vectors = torch.from_numpy(rng.normal(size=(50, 6)).astype(np.float32) + 4)
     vectors = vectors * present.unsqueeze(1)
-    found = centred(vectors, present, mean_of_present(vectors, present))
+    found = centred(vectors, present, mean_of_present([vectors], present))
     away = vectors[present] - vectors[present].mean(dim=0)
     torch.testing.assert_close(found[present], away / away.norm(dim=1, keepdim=True))
     assert not found[~present].any()

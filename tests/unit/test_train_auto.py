@@ -5,7 +5,8 @@ import scipy.sparse as sp
 from pipeline.config import TrainConfig
 from pipeline.models.base import Inputs
 from pipeline.train import auto
-from pipeline.train.data import TrainingData, edges_of
+from pipeline.train.active import edges_of
+from pipeline.train.data import TrainingData
 
 
 def data(interactions: int = 4) -> TrainingData:

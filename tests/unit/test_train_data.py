@@ -12,7 +12,8 @@ from pipeline.config import TrainConfig
 from pipeline.models import Options
 from pipeline.models.base import Recommender
 from pipeline.train import stage
-from pipeline.train.data import edges_of, load, relation_of
+from pipeline.train.active import edges_of
+from pipeline.train.data import load, relation_of
 from pipeline.train.loop import Seeds
 from tests import worlds
 from tests.train_worlds import inputs_of

@@ -3,11 +3,12 @@
 import math
 
 import pytest
+import torch
 
-from pipeline.train.loop import optimizer_of
+from pipeline.train.optimizer import optimizer_of
 from pipeline.train.schedule import PLATEAU_FACTOR, PLATEAU_PATIENCE, Schedule, plateaus
 from tests import worlds
-from tests.train_worlds import config_of, data_of, model_of
+from tests.train_worlds import config_of, data_of, model_of, trainer_of
 
 
 def test_warm_up_is_linear_and_ends_at_the_peak():
@@ -50,3 +51,20 @@ def test_each_parameter_has_one_group_and_ids_do_not_decay():
     assert groups[id(names["relation_logits"])]["peak"] == pytest.approx(0.05)
     content = groups[id(names["fusion.rule.gates.text.weight"])]
     assert (content["weight_decay"], content["peak"]) == (0.3, 0.5)
+
+
+def test_bfloat16_changes_a_step_a_little_and_no_parameter_s_type():
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        trainer = trainer_of(worlds.planted(), precision=precision, loss="softmax", negatives=8)
+        losses[precision] = [trainer.epoch(e, 0) for e in range(3)]
+        kinds = {p.dtype for p in trainer.model.parameters()}
+        assert kinds == {torch.float32}
+    assert losses["bfloat16"] != losses["float32"]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02)
+
+
+def test_sampled_steps_take_bfloat16_too():
+    trainer = trainer_of(worlds.planted(), precision="bfloat16", fan_out=(3, 2))
+    first = trainer.epoch(0, 0)
+    assert trainer.epoch(1, 0) < first

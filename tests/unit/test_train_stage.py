@@ -174,3 +174,36 @@ def test_global_random_state_is_left_alone(tmp_path):
     stage.run(job_for(tmp_path, worlds.planted()))
     assert torch.equal(before[0], torch.random.get_rng_state())
     assert np.array_equal(before[1], np.random.get_state()[1])  # noqa: NPY002
+
+
+@pytest.mark.parametrize("items", ["all", "active"])
+def test_sampled_training_leaves_a_model_and_its_graph_in_scratch(tmp_path, items):
+    world = worlds.planted()
+    job = job_for(tmp_path, world, model="gat", fan_out=(3, 2), items=items)
+    facts = stage.run(job)
+    assert facts["epochs_run"] == 2
+    assert files.read_array(job.into / "item_vectors.npy").shape == (world.n_items, 8)
+    left = {p.name for p in (job.scratch / "graph").iterdir()}
+    assert {"user_item_indices.npy", "relation_text_weights.npy"} <= left
+    assert not any("draft" in name for name in left)
+    assert files.read_array(job.scratch / "graph" / "user_item_indices.npy").dtype == np.int32
+
+
+def test_sampled_training_ends_the_same_after_a_kill(tmp_path):
+    class Stopped(Exception):
+        """A kill."""
+
+    def stop(progress):
+        if progress.epoch == 1:
+            raise Stopped
+
+    world, outputs = worlds.planted(), []
+    for name, killed in (("whole", False), ("killed", True)):
+        job = job_for(tmp_path / name, world, model="gat", fan_out=(3, 2), average=0.5)
+        if killed:
+            with pytest.raises(Stopped):
+                stage.run(job, stop)
+            (job.scratch / "graph" / "user_item_indices.npy").write_bytes(b"half a file")
+        stage.run(job)
+        outputs.append(files.read_array(job.into / "item_vectors.npy"))
+    assert np.array_equal(*outputs)

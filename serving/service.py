@@ -1,0 +1,167 @@
+"""What the routes ask: the lineup of this moment, and a list from the arm that a user meets."""
+
+import time
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+
+from structlog.typing import FilteringBoundLogger
+
+from pipeline.errors import PlotpointeError
+from serving.batcher import Batcher
+from serving.bundle import SelfCheck
+from serving.cache import AnswerCache
+from serving.deployment.arms import Arm, Lineup, Role
+from serving.deployment.guardrail import Outcome, Trial
+from serving.deployment.shadow import Shadow
+from serving.live.door import Door
+from serving.live.state import Live
+from serving.pictures import Pictures
+from serving.questions import Answer, Question
+from serving.recommender import Recommender
+from serving.requests import RecommendRequest
+from serving.summaries import Plain
+from serving.telemetry.metrics import Metrics
+from serving.telemetry.tracing import span
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What stays while bundles come and go."""
+
+    metrics: Metrics
+    log: FilteringBoundLogger
+    cache: AnswerCache
+    trial: Trial
+    shadow: Shadow
+    batcher: Batcher[Question, Answer]
+
+
+@dataclass(frozen=True)
+class Seat:
+    """An arm as the batcher asks it: what goes wrong and how long it takes is noted."""
+
+    service: "Service"
+    arm: Arm
+
+    def plain(self, requests: Sequence[RecommendRequest]) -> list[Plain]:
+        """Return the list for each request."""
+        return self.service.ask(self.arm, requests)
+
+
+@dataclass(frozen=True)
+class Service:
+    """What every route may use: one immutable view, held from a request's beginning to its end."""
+
+    lineup: Lineup
+    desk: Desk
+
+    @property
+    def recommender(self) -> Recommender:
+        """Return the control's recommender: what everything but lists is answered from."""
+        return self.lineup.control.recommender
+
+    @property
+    def live(self) -> Live:
+        """Return the control's changing side, through which everything is written."""
+        return self.lineup.control.live
+
+    @property
+    def door(self) -> Door:
+        """Return what takes items and queries with content."""
+        return self.lineup.control.door
+
+    @property
+    def pictures(self) -> Pictures:
+        """Return the control's pictures."""
+        return self.lineup.control.pictures
+
+    @property
+    def check(self) -> SelfCheck:
+        """Return how the control's index did when it was last asked."""
+        return self.lineup.control.check
+
+    @property
+    def metrics(self) -> Metrics:
+        """Return the service's metrics."""
+        return self.desk.metrics
+
+    @cached_property
+    def seats(self) -> dict[Role, Seat]:
+        """Return the arms as the batcher asks them."""
+        return {arm.role: Seat(self, arm) for arm in self.lineup.arms}
+
+    def recommend(self, request: RecommendRequest) -> Plain:
+        """Return the list for a request from the arm that its user meets."""
+        arm = self.lineup.arm_of(request)
+        answer, since = self.kept(arm, request), arm.stamp
+        if answer is None:
+            answer = self.ask(arm, [request])[0]
+            self.keep(arm, request, answer, since)
+        self.tell([request], [answer])
+        return answer
+
+    def kept(self, arm: Arm, request: RecommendRequest) -> Plain | None:
+        """Return the answer that is kept of an arm, under a name of its own."""
+        cache = self.desk.cache
+        kept = cache.find(cache.key(arm.stamp, request)) if cache.entries else None
+        if kept is None:
+            return None
+        return {**kept, "recommendation_id": arm.recommender.new_id()}
+
+    def keep(self, arm: Arm, request: RecommendRequest, answer: Plain, since: Hashable) -> None:
+        """Keep an arm's answer for who asks the same.
+
+        ``since`` is the arm's stamp from before it was asked: where that has changed, nobody knows
+        which of the two states the answer is of.
+        """
+        cache = self.desk.cache
+        same = answer["bundle"]["fingerprint"] == arm.fingerprint and arm.stamp == since
+        if cache.entries and same:
+            cache.keep(cache.key(since, request), answer)
+
+    def recommend_many(self, requests: Sequence[RecommendRequest]) -> list[Plain]:
+        """Return the list of each request in order; each arm searches once."""
+        meets = [self.lineup.arm_of(request) for request in requests]
+        answers: dict[int, Plain] = {}
+        order = sorted(range(len(requests)), key=lambda at: meets[at].role)
+        for _, places in groupby(order, key=lambda at: meets[at].role):
+            at = [*places]
+            found = self.ask(meets[at[0]], [requests[one] for one in at])
+            answers.update(zip(at, found, strict=True))
+        listed = [answers[at] for at in range(len(requests))]
+        self.tell(requests, listed)
+        return listed
+
+    def ask(self, arm: Arm, requests: Sequence[RecommendRequest]) -> list[Plain]:
+        """Return an arm's lists; where a challenger fails the control answers in its place."""
+        desk, started = self.desk, time.perf_counter()
+        try:
+            with span("recommend", arm=arm.role, bundle=arm.fingerprint, lists=len(requests)):
+                answers = arm.recommender.plain(requests)
+        except PlotpointeError:
+            raise
+        except Exception:
+            desk.trial.add(arm.role, [Outcome(0.0, failed=True, short=False)] * len(requests))
+            desk.metrics.arm_answers.labels(arm.role, "failed").inc(len(requests))
+            if arm is self.lineup.control:
+                raise
+            desk.log.exception("challenger failed", bundle=arm.fingerprint)
+            return self.ask(self.lineup.control, requests)
+        self._note(arm, answers, time.perf_counter() - started)
+        return answers
+
+    def _note(self, arm: Arm, answers: Sequence[Plain], seconds: float) -> None:
+        desk, role = self.desk, arm.role
+        short = [answer["shortfall_reason"] is not None for answer in answers]
+        desk.metrics.searched(role, seconds, len(answers), sum(short))
+        if self.lineup.challenger is not None:
+            each = seconds / len(answers)
+            desk.trial.add(role, [Outcome(each, failed=False, short=missing) for missing in short])
+
+    def tell(self, requests: Sequence[RecommendRequest], answers: Sequence[Plain]) -> None:
+        """Count what was answered, and let the shadow answer a share of it."""
+        self.desk.metrics.count(answers)
+        for request, answer in zip(requests, answers, strict=True):
+            self.desk.shadow.offer(self.lineup, request, answer)

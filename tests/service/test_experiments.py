@@ -1,0 +1,266 @@
+"""Two bundles at once: who meets which, how they compare, and when the challenger has to go."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
+
+from pipeline.artifacts import Store
+from serving.app import create_app, open_bundle
+from serving.deployment.arms import asker_of, position
+from serving.deployment.guardrail import Margins, Outcome, Trial, judge
+from serving.deployment.plan import Plan
+from serving.deployment.shadow import overlap
+from serving.deployment.start import deployed
+from serving.requests import RecommendRequest
+from serving.settings import Settings
+from serving.telemetry.instruments import Instruments
+from tests import worlds_bundle
+
+FIRST, OTHER = worlds_bundle.FINGERPRINT, "c0ffee"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, parts):
+    root = Store(tmp_path_factory.mktemp("store"))
+    worlds_bundle.publish(root, parts)
+    worlds_bundle.publish(root, worlds_bundle.parts(seed=5), OTHER, promote=False)
+    return root
+
+
+@pytest.fixture
+def settings(store, tmp_path):
+    return Settings(
+        store=store.root, state=tmp_path, log_level="error", reload_seconds=60, queue_seconds=30,
+        guard=Margins(requests=20),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def deployment(settings):
+    with deployed(settings, open_bundle(settings), Instruments.of(settings)) as running:
+        yield running
+
+
+def asked(deployment, users=200, **more) -> list[str]:
+    """Return which bundle answered each user."""
+    requests = [RecommendRequest(user=f"u{user}", k=3, **more) for user in range(users)]
+    return [deployment.service.recommend(one)["bundle"]["fingerprint"] for one in requests]
+
+
+class TestAssignment:
+    def test_a_share_of_users_meets_the_challenger_always_the_same(self, deployment):
+        deployment.follow(Plan(challenger=OTHER, weight=0.3))
+        met = asked(deployment)
+        assert 0.2 < met.count(OTHER) / len(met) < 0.4
+        assert asked(deployment, offset=1) == met
+        text = deployment.desk.metrics.text().decode()
+        assert f'arm_answers_total{{arm="challenger",outcome="full"}} {2.0 * met.count(OTHER)}' in (
+            text
+        )
+        assert "plotpointe_challenger_weight 0.3" in text
+
+    def test_a_batch_is_split_and_put_together_again(self, deployment):
+        deployment.follow(Plan(challenger=OTHER, weight=0.5))
+        requests = [RecommendRequest(user=f"u{user}", k=3) for user in range(40)]
+        together = deployment.service.recommend_many(requests)
+        alone = [deployment.service.recommend(one) for one in requests]
+        assert [a["items"] for a in together] == [a["items"] for a in alone]
+        assert {a["bundle"]["fingerprint"] for a in together} == {FIRST, OTHER}
+
+    def test_more_weight_moves_nobody_back(self, deployment):
+        deployment.follow(Plan(challenger=OTHER, weight=0.2))
+        few = asked(deployment)
+        deployment.follow(Plan(challenger=OTHER, weight=0.6))
+        many = asked(deployment)
+        assert all(b == OTHER for a, b in zip(few, many, strict=True) if a == OTHER)
+
+    @given(key=st.text(max_size=20), salt=st.text(max_size=40))
+    def test_a_position_depends_on_key_and_salt_alone(self, key, salt):
+        assert 0 <= position(salt, key) < 1
+        assert position(salt, key) == position(salt, key)
+
+    def test_positions_are_even_and_another_salt_shuffles(self):
+        keys = [f"user {n}" for n in range(4000)]
+        one, other = (np.array([position(salt, key) for key in keys]) for salt in ("a", "b"))
+        assert np.abs(np.histogram(one, 10, (0, 1))[0] - 400).max() < 100
+        assert abs(np.corrcoef(one, other)[0, 1]) < 0.06
+
+    def test_a_session_is_told_by_how_it_began(self):
+        assert asker_of(RecommendRequest(history=["a", "b"])) == asker_of(
+            RecommendRequest(history=["a"])
+        )
+        assert asker_of(RecommendRequest(user="a")) != asker_of(RecommendRequest(history=["a"]))
+
+    def test_who_says_nothing_is_told_by_the_request(self):
+        assert asker_of(RecommendRequest(k=3)) == asker_of(RecommendRequest(k=3))
+        assert asker_of(RecommendRequest(k=3)) != asker_of(RecommendRequest(k=4))
+
+    def test_the_promoted_bundle_is_no_challenger(self, deployment):
+        deployment.follow(Plan(challenger=FIRST, weight=1.0, shadow=FIRST))
+        assert deployment.lineup.challenger is deployment.lineup.shadow is None
+
+    def test_a_restart_follows_the_plan_that_was_made(self, settings, deployment):
+        deployment.follow(Plan(challenger=OTHER, weight=0.3))
+        met = asked(deployment)
+        with deployed(settings, open_bundle(settings), Instruments.of(settings)) as again:
+            assert asked(again) == met
+
+
+class TestRoutes:
+    def test_a_plan_is_made_shown_and_taken_back(self, settings):
+        with TestClient(create_app(settings)) as client:
+            plan = {"challenger": OTHER[:3], "weight": 0.25, "shadow": OTHER}
+            made = client.put("/v1/admin/deployment", json=plan).json()
+            assert [(arm["role"], arm["share"]) for arm in made["arms"]] == [
+                ("control", 0.75), ("challenger", 0.25), ("shadow", 0.1),
+            ]  # fmt: skip
+            assert client.get("/v1/bundle").json()["arms"] == made["arms"]
+            none = client.put("/v1/admin/deployment", json={}).json()
+            assert [arm["role"] for arm in none["arms"]] == ["control"]
+
+    def test_a_bundle_that_is_not_there_is_409(self, settings):
+        with TestClient(create_app(settings)) as client:
+            answer = client.put("/v1/admin/deployment", json={"challenger": "dead"})
+            assert answer.status_code == 409 and "match 'dead'" in answer.json()["detail"]
+
+    def test_a_weight_above_one_is_422(self, settings):
+        with TestClient(create_app(settings)) as client:
+            assert client.put("/v1/admin/deployment", json={"weight": 1.5}).status_code == 422
+
+
+class TestShadow:
+    def test_its_lists_are_compared_and_shown_to_nobody(self, deployment):
+        deployment.follow(Plan(shadow=OTHER, shadow_share=1.0))
+        assert {*asked(deployment, users=30)} == {FIRST}
+        deployment.desk.shadow.settle()
+        text = deployment.desk.metrics.text().decode()
+        assert 'plotpointe_shadow_requests_total{outcome="answered"} 30.0' in text
+        assert "plotpointe_shadow_overlap_count 30.0" in text
+
+    def test_a_failing_shadow_hurts_nobody(self, deployment):
+        deployment.follow(Plan(shadow=OTHER, shadow_share=1.0))
+        shadow = deployment.lineup.shadow.recommender
+        object.__setattr__(shadow, "plain", crash)
+        assert {*asked(deployment, users=5)} == {FIRST}
+        deployment.desk.shadow.settle()
+        assert 'shadow_requests_total{outcome="failed"} 5.0' in (
+            deployment.desk.metrics.text().decode()
+        )
+
+    def test_overlap(self):
+        assert overlap(["a", "b"], ["b", "c"]) == 0.5
+        assert overlap([], []) == 1.0
+        assert overlap(["a"], []) == 0.0
+        assert overlap(["a", "b", "c", "d"], ["a"]) == 0.25
+
+
+def outcomes(n, seconds=0.01, failed=0.0, short=0.0, seed=0):
+    rng = np.random.default_rng(seed)
+    return [
+        Outcome(seconds * (1 + rng.random()), bool(rng.random() < failed), rng.random() < short)
+        for _ in range(n)
+    ]
+
+
+def crash(*_):
+    raise RuntimeError("a bug")
+
+
+class TestGuardrail:
+    margins = Margins(requests=200)
+
+    @pytest.mark.parametrize(
+        ("worse", "what"),
+        [
+            ({"failed": 0.1}, "errors"),
+            ({"short": 0.2}, "shortfalls"),
+            ({"seconds": 0.1}, "latency"),
+        ],
+    )
+    def test_what_is_worse_is_named(self, worse, what):
+        reason, told = judge(outcomes(500), outcomes(500, **worse), self.margins)
+        assert reason == what and what in told
+        assert judge(outcomes(500, **worse), outcomes(500), self.margins) is None
+
+    def test_equals_are_left_alone_however_often_they_are_looked_at(self):
+        for seed in range(200):
+            ours = outcomes(300, failed=0.02, short=0.05, seed=2 * seed)
+            theirs = outcomes(300, failed=0.02, short=0.05, seed=2 * seed + 1)
+            assert judge(ours, theirs, self.margins) is None
+
+    def test_a_little_slower_than_very_fast_is_not_slow(self):
+        assert judge(outcomes(300, 1e-4), outcomes(300, 5e-4), self.margins) is None
+
+    def test_too_few_are_not_compared(self):
+        trial = Trial(self.margins)
+        trial.add("control", outcomes(500))
+        trial.add("challenger", outcomes(199, failed=1.0))
+        assert trial.verdict("control", "challenger") is None
+        trial.add("challenger", outcomes(1, failed=1.0))
+        assert trial.verdict("control", "challenger")[0] == "errors"
+        trial.clear()
+        assert trial.verdict("control", "challenger") is None
+
+    def test_old_outcomes_are_forgotten(self):
+        trial = Trial(Margins(requests=10, window=50))
+        trial.add("challenger", outcomes(50, failed=1.0))
+        trial.add("challenger", outcomes(50))
+        trial.add("control", outcomes(50))
+        assert trial.verdict("control", "challenger") is None
+
+    def test_a_failing_challenger_fails_nobody_and_is_stopped(self, settings, deployment):
+        deployment.follow(Plan(challenger=OTHER, weight=0.5))
+        object.__setattr__(deployment.lineup.challenger.recommender, "plain", crash)
+        assert {*asked(deployment)} == {FIRST}
+        deployment.refresh()
+        assert deployment.lineup.challenger is None
+        assert "errors: 100.00% against 0.00%" in deployment.plan.stopped
+        deployment.refresh()
+        assert deployment.lineup.challenger is None
+        text = deployment.desk.metrics.text().decode()
+        assert 'plotpointe_experiment_stops_total{reason="errors"} 1.0' in text
+
+    def test_a_challenger_is_stopped_even_where_the_plan_cannot_be_written(
+        self, deployment, monkeypatch
+    ):
+        deployment.follow(Plan(challenger=OTHER, weight=0.5))
+        object.__setattr__(deployment.lineup.challenger.recommender, "plain", crash)
+        asked(deployment)
+
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("serving.deployment.deployment.write_plan", full)
+        deployment.refresh()
+        deployment.refresh()
+        assert deployment.lineup.challenger is None
+        assert {*asked(deployment)} == {FIRST}
+
+    def test_a_wrong_request_is_no_failure_of_an_arm(self, deployment):
+        deployment.follow(Plan(challenger=OTHER, weight=1.0))
+        from pipeline.errors import DataError
+
+        def refuse(*_):
+            raise DataError("the asker's mistake")
+
+        object.__setattr__(deployment.lineup.challenger.recommender, "plain", refuse)
+        with pytest.raises(DataError):
+            deployment.service.recommend(RecommendRequest(user="u1"))
+        assert deployment.desk.trial.verdict("control", "challenger") is None
+
+
+def test_the_controls_answer_for_a_failing_challenger_is_not_kept_as_its_own(deployment):
+    deployment.follow(Plan(challenger=OTHER, weight=1.0))
+    request = RecommendRequest(user="u1")
+    arm = deployment.lineup.challenger
+    service = deployment.service
+    of_control = deployment.lineup.control.recommender.plain([request])[0]
+    service.keep(arm, request, of_control, arm.stamp)
+    assert service.kept(arm, request) is None
+    answer = arm.recommender.plain([request])[0]
+    service.keep(arm, request, answer, "the state before")
+    assert service.kept(arm, request) is None
+    service.keep(arm, request, answer, arm.stamp)
+    assert service.kept(arm, request)["bundle"]["fingerprint"] == OTHER
