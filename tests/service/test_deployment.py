@@ -271,10 +271,8 @@ class TestFaults:
         assert deployment.service.check.ready
         spoiled = replace(bundle, canary_top=np.roll(bundle.canary_top, 20, axis=0))
         control = deployment.lineup.control
-        recommender = type(control.recommender)(spoiled)
-        deployment._serve(
-            replace(deployment.lineup, control=replace(control, recommender=recommender))
-        )
+        live = replace(control.live, bundle=spoiled)
+        deployment._serve(replace(deployment.lineup, control=replace(control, live=live)))
         deployment.recheck()
         assert not deployment.service.check.ready
         assert metric(deployment, 'plotpointe_index_recall{arm="control"}') < 0.95
