@@ -1,7 +1,7 @@
 """The two pages a person opens, dashboard and reference; neither fetches anything from afar.
 
-The dashboard is a page, a style sheet and a few modules, sent as they lie in this package: nothing is
-built. A page with parts of its own is allowed those by their hashes; one without is allowed the
+The dashboard is a page, a style sheet and a few modules, sent as they lie in this package: nothing
+is built. A page with parts of its own is allowed those by their hashes; one without is allowed the
 service's modules. No page may turn text into markup or code (trusted types).
 """
 

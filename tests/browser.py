@@ -10,24 +10,38 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 CHROMIUM = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))),
+    (
+        found
+        for name in ("chromium", "chromium-browser", "google-chrome")
+        if (found := shutil.which(name))
+    ),
     None,
 )
 NO_CHROMIUM = "no chromium on the path to look at the pages with (Debian: apt-get install chromium)"
-PATIENCE = 30.0
+PATIENCE = 15.0
 _FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic",
     "--no-first-run", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", "--disable-extensions", "--hide-scrollbars", "--mute-audio",
     "--font-render-hinting=none", "--remote-debugging-pipe",
 )  # fmt: skip
+# The browser reads descriptor 3 and writes descriptor 4: ours are moved there.
+_MOVE = """
+import fcntl, os, sys
+high = [fcntl.fcntl(int(one), fcntl.F_DUPFD, 10) for one in sys.argv[1:3]]
+os.dup2(high[0], 3)
+os.dup2(high[1], 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 _KEYS = {
     "Enter": 13, "Escape": 27, "Tab": 9, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39,
     "ArrowDown": 40, " ": 32,
@@ -69,7 +83,8 @@ class Page:
         return done["result"].get("value")
 
     def wait(self, script: str, patience: float = PATIENCE) -> Any:
-        """Return what a script comes to once that is true."""
+        """Return what an expression comes to once that is true; true for an element."""
+        script = f"((found) => found instanceof Node || found)({script})"
         deadline = time.monotonic() + patience
         while not (found := self._tried(script)):
             if time.monotonic() > deadline:
@@ -94,7 +109,9 @@ class Page:
         text = {"Enter": "\r", " ": " "}.get(key)
         event = {"key": key, "code": "Space" if key == " " else key, "modifiers": 8 if shift else 0}
         event |= {"windowsVirtualKeyCode": code} if code else {}
-        self.send("Input.dispatchKeyEvent", type="keyDown", **event, **({"text": text} if text else {}))
+        self.send(
+            "Input.dispatchKeyEvent", type="keyDown", **event, **({"text": text} if text else {})
+        )
         self.send("Input.dispatchKeyEvent", type="keyUp", **event)
 
     def type(self, text: str) -> None:
@@ -107,6 +124,12 @@ class Page:
             "(() => { const e = document.activeElement; return (e.getAttribute('aria-label')"
             " || e.labels?.[0]?.innerText || e.innerText || e.value || e.tagName).trim(); })()"
         ))  # fmt: skip
+
+    def fetched(self, url: str, body: Any = None) -> Any:
+        """Return the JSON of an address, asked from outside the browser."""
+        sent = None if body is None else json.dumps(body).encode()
+        with urllib.request.urlopen(url, sent, timeout=PATIENCE) as answer:
+            return json.load(answer)
 
     def choose_file(self, selector: str, path: Path) -> None:
         """Put a file into a file input."""
@@ -127,7 +150,7 @@ class Page:
         self.send("Emulation.setEmulatedMedia", features=features)
 
     def answer(self, path: str, make: Callable[[Params], tuple[int, Any] | None]) -> None:
-        """Answer requests whose address holds ``path`` in the service's place; None lets it pass."""
+        """Answer requests to ``path`` in the service's place; None lets one pass."""
         self.answers[path] = make
         self.send("Fetch.enable", patterns=[{"urlPattern": f"*{part}*"} for part in self.answers])
 
@@ -155,7 +178,9 @@ class Page:
         make = next((m for part, m in self.answers.items() if part in request["url"]), None)
         made = make(request) if make else None
         if made is None:
-            self._browser.post("Fetch.continueRequest", self._session, requestId=paused["requestId"])
+            self._browser.post(
+                "Fetch.continueRequest", self._session, requestId=paused["requestId"]
+            )
             return
         status, body = made
         self._browser.post(
@@ -222,9 +247,8 @@ def opened(profile: Path) -> Iterator[Browser]:
     assert CHROMIUM is not None
     theirs_in, ours_out = os.pipe()
     ours_in, theirs_out = os.pipe()
-    # The browser reads descriptor 3 and writes descriptor 4; a shell moves ours there.
     command = [
-        "/bin/sh", "-c", f'exec "$0" "$@" 3<&{theirs_in} 4>&{theirs_out}', CHROMIUM, *_FLAGS,
+        sys.executable, "-c", _MOVE, str(theirs_in), str(theirs_out), CHROMIUM, *_FLAGS,
         f"--user-data-dir={profile}", "about:blank",
     ]  # fmt: skip
     process = subprocess.Popen(
