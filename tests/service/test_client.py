@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import PlotpointeError
-from serving import client as clients
+from serving import client_calls
 from serving.app import create_app
 from serving.client import (
     BusyError,
@@ -26,6 +26,8 @@ from serving.client import (
     Retry,
     ServiceError,
 )
+from serving.messages_feedback import Event
+from serving.messages_items import NewItem
 from serving.requests import RankRequest, RecommendRequest
 from serving.settings import Settings
 
@@ -47,13 +49,34 @@ CALLS = {
     "live": {},
     "ready": {},
     "metrics": {},
+    "put_item": {"id": "i", "title": "A thing"},
+    "upload_item": {"item": NewItem(id="i"), "image": b"picture"},
+    "patch_item": {"key": "a/b", "title": None},
+    "delete_item": {"key": "a/b"},
+    "search": {"text": "a lamp", "k": 3},
+    "search_by_picture": {"image": b"picture", "k": 3, "by": "image"},
+    "feedback": {"events": [Event(user="u", item="i", type="like")], "idempotency_key": "one"},
+    "deployment": {},
+    "plan": {"challenger": "b0d1", "weight": 0.5},
+    "reload": {},
+    "roll_back": {},
+    "compare": {"user": "u", "k": 3},
+    "slow": {},
 }  # fmt: skip
 """Every method with all that it takes."""
 
+AWAITED = {
+    ("post", "/v1/items"), ("post", "/v1/items:upload"), ("patch", "/v1/items/{key}"),
+    ("delete", "/v1/items/{key}"), ("post", "/v1/search"), ("post", "/v1/search:upload"),
+    ("post", "/v1/feedback"), ("get", "/v1/admin/deployment"), ("put", "/v1/admin/deployment"),
+    ("post", "/v1/admin/reload"), ("post", "/v1/admin/rollback"), ("post", "/v1/admin/compare"),
+    ("get", "/v1/admin/slow"),
+}  # fmt: skip
+"""Routes that are being written: each leaves this list when it is there."""
 
-@pytest.fixture(scope="module")
-def document():
-    return create_app(Settings()).openapi()
+
+DOCUMENT = create_app(Settings()).openapi()
+DOCUMENTED = {(verb, path) for path, verbs in DOCUMENT["paths"].items() for verb in verbs}
 
 
 @pytest.fixture
@@ -65,7 +88,7 @@ def real(address):
 @pytest.fixture
 def waited(monkeypatch):
     pauses = []
-    monkeypatch.setattr(clients.time, "sleep", pauses.append)
+    monkeypatch.setattr(client_calls.time, "sleep", pauses.append)
     return pauses
 
 
@@ -94,14 +117,23 @@ def sent_by(method):
     return seen[0]
 
 
-def operation_of(document, request):
+def operation_of(request):
     """Return the path and the operation of the document that a request is for."""
     raw = request.url.raw_path.decode().split("?")[0]
-    for path, operations in document["paths"].items():
+    for verb, path in sorted(DOCUMENTED | AWAITED):
         pattern = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(path))
-        if re.fullmatch(pattern, raw) and request.method.lower() in operations:
-            return path, operations[request.method.lower()]
+        if re.fullmatch(pattern, raw) and request.method.lower() == verb:
+            return path, DOCUMENT["paths"].get(path, {}).get(verb)
     return None
+
+
+def documented(method):
+    """Return what a method sends, and the operation of the document."""
+    request = sent_by(method)
+    _, operation = operation_of(request)
+    if operation is None:
+        pytest.skip("the route is being written")
+    return request, operation
 
 
 class TestAgainstTheDocument:
@@ -109,26 +141,24 @@ class TestAgainstTheDocument:
         public = {name for name, _ in inspect.getmembers(Client, inspect.isfunction)}
         assert {name for name in public if name[0] != "_"} - {"close"} == {*CALLS}
 
-    def test_every_route_has_a_method_and_every_method_a_route(self, document):
+    def test_every_route_has_a_method_and_every_method_a_route(self):
         asked = {name: sent_by(name) for name in CALLS}
-        found = {name: operation_of(document, request) for name, request in asked.items()}
+        found = {name: operation_of(request) for name, request in asked.items()}
         assert [name for name, operation in found.items() if operation is None] == []
         reached = {(asked[name].method.lower(), found[name][0]) for name in CALLS}
-        assert reached == {
-            (verb, path) for path, verbs in document["paths"].items() for verb in verbs
-        }
+        assert reached == DOCUMENTED | AWAITED
+        assert not DOCUMENTED & AWAITED
 
     @pytest.mark.parametrize("method", CALLS)
-    def test_a_method_knows_every_parameter_of_its_route_and_no_other(self, document, method):
-        request = sent_by(method)
-        _, operation = operation_of(document, request)
+    def test_a_method_knows_every_parameter_of_its_route_and_no_other(self, method):
+        request, operation = documented(method)
         told = {p["name"] for p in operation.get("parameters", []) if p["in"] == "query"}
         assert {*request.url.params} == told
         assert bool(request.content) == ("requestBody" in operation)
 
     @pytest.mark.parametrize("method", CALLS)
-    def test_a_method_returns_what_its_route_answers_with(self, document, method):
-        _, operation = operation_of(document, sent_by(method))
+    def test_a_method_returns_what_its_route_answers_with(self, method):
+        _, operation = documented(method)
         content = operation["responses"]["200"].get("content", {})
         told = content.get("application/json", {}).get("schema", {}).get("$ref", "").split("/")[-1]
         returns = typing.get_type_hints(getattr(Client, method))["return"]
@@ -137,9 +167,9 @@ class TestAgainstTheDocument:
         else:
             assert returns.__name__ == told or (told == "" and returns in (str, bytes))
 
-    def test_a_body_is_what_the_document_wants(self, document):
+    def test_a_body_is_what_the_document_wants(self):
         for method, kind in (("recommend", RecommendRequest), ("rank", RankRequest)):
-            _, operation = operation_of(document, sent_by(method))
+            _, operation = documented(method)
             schema = operation["requestBody"]["content"]["application/json"]["schema"]
             assert schema["$ref"].endswith(f"/{kind.__name__}")
 
@@ -197,6 +227,38 @@ class TestAgainstTheService:
         with to(hear) as client, pytest.raises(NotFoundError):
             client.user(key)
         assert heard == [f"/v1/users/{key}"]
+
+
+class TestWhatChanges:
+    """Against a service that only listens: the routes' own tests are beside them."""
+
+    def test_every_event_gets_an_id_and_one_that_has_one_keeps_it(self):
+        events = [
+            Event(user="u", item="i", type="like"),
+            Event(id="e", user="u", item="i", type="view"),
+        ]
+        heard = []
+        with (
+            to(lambda r: (heard.append(r), problem(500))[1]) as client,
+            pytest.raises(ServiceError),
+        ):
+            client.feedback(events, idempotency_key="one")
+        sent = json.loads(heard[0].content)["events"]
+        assert len(sent[0]["id"]) == 32 and sent[1]["id"] == "e"
+        assert heard[0].headers["idempotency-key"] == "one"
+        assert [event.id for event in events] == [None, "e"]
+
+    def test_a_patch_sends_null_where_something_is_taken_away_and_nothing_else(self):
+        assert json.loads(sent_by("patch_item").content) == {"title": None}
+
+    def test_files_go_as_forms(self):
+        request = sent_by("upload_item")
+        assert request.headers["content-type"].startswith("multipart/form-data; boundary=")
+        assert b'{"id":"i"}' in request.content and b"\r\n\r\npicture\r\n" in request.content
+        assert b'name="by"\r\n\r\nimage' in sent_by("search_by_picture").content
+
+    def test_json_is_labelled(self):
+        assert sent_by("plan").headers["content-type"] == "application/json"
 
 
 class TestPatience:

@@ -1,0 +1,118 @@
+"""What goes over the wire between the service and who runs it."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from serving.messages import BundleDetails, BundleName, Recommendations
+from serving.wire import Message
+
+Role = Literal["control", "challenger", "shadow"]
+Reason = Literal["missing", "version", "altered", "mixed", "broken", "index"]
+
+
+class ArmDetails(BundleName):
+    """One bundle in service."""
+
+    role: Role
+    """``control`` answers; ``challenger`` answers some users; ``shadow`` is only compared."""
+    share: float
+    """Of users for a challenger, of requests for a shadow."""
+    recall: float
+    """Share of the canaries' lists that its index found when last asked."""
+    floor: float
+    """Least recall that is ready."""
+
+
+class RefusedBundle(Message):
+    """A bundle that was not taken into service; the one before it serves on."""
+
+    fingerprint: str
+    """Of the bundle."""
+    role: Role
+    """What it was meant for."""
+    reason: Reason
+    """``missing``, ``version``, ``altered``, ``mixed``, ``broken`` or ``index``."""
+    detail: str
+    """What was found, what is wanted, and what to do."""
+    at: str
+    """When."""
+
+
+class ServedBundle(BundleDetails):
+    """What the service serves, and what it refused to."""
+
+    arms: list[ArmDetails]
+    """The bundles in service."""
+    refused: list[RefusedBundle]
+    """The latest refusals, newest first."""
+
+
+class PlanRequest(Message):
+    """Which bundles should stand beside the promoted one."""
+
+    challenger: str | None = None
+    """Fingerprint of the bundle that some users meet; a unique prefix is enough."""
+    weight: float = Field(0.1, ge=0, le=1)
+    """Share of users who meet the challenger."""
+    shadow: str | None = None
+    """Fingerprint of the bundle that is asked too, and whose lists nobody sees."""
+    shadow_share: float = Field(0.1, ge=0, le=1)
+    """Share of requests that are asked of the shadow too."""
+
+
+class DeploymentDetails(Message):
+    """The bundles in service."""
+
+    arms: list[ArmDetails]
+    """Each bundle in its role."""
+    refused: list[RefusedBundle]
+    """The latest refusals, newest first."""
+    stopped: str | None
+    """Why the last challenger was stopped; null where none was."""
+    pinned: bool
+    """Whether the settings name the bundle: promotions are then not followed."""
+
+
+class SlowRequest(Message):
+    """A request that took long."""
+
+    at: str
+    """When it was answered."""
+    request_id: str
+    """Its name in the log."""
+    method: str
+    """HTTP method."""
+    route: str
+    """Template of its path."""
+    status: int
+    """HTTP status."""
+    seconds: float
+    """From request to answer."""
+    trace_id: str | None
+    """Its trace, where it was traced."""
+
+
+class SlowRequests(Message):
+    """The latest requests that took longer than the settings call slow."""
+
+    threshold_seconds: float
+    """What the settings call slow."""
+    requests: list[SlowRequest]
+    """Newest first, of the worker that answers."""
+
+
+class ArmAnswer(Message):
+    """The list of one bundle."""
+
+    role: Role
+    """What the bundle is in service as."""
+    answer: Recommendations
+    """As the arm answers, whoever the user would meet."""
+
+
+class Comparison(Message):
+    """One request, answered by every bundle in service."""
+
+    answers: list[ArmAnswer]
+    """The control's first."""
