@@ -11,6 +11,7 @@ const RELATIONS = {
 const COLOURS = ["bought_together", "text", "image", "model", "users", "second"];
 /** What the second stage's features are about: `text_max` is text, `vectors_rank` the model. */
 const FAMILIES = { cooccurrence: "bought_together", vectors: "model", neighbours: "users", profiles: "users" };
+const KINDS = { sum: "all items", max: "the closest item", two: "two steps away", rank: "by rank" };
 const family = (relation) => {
   const stem = relation.replace(/_(sum|max|two|rank|\d+)$/, "");
   return FAMILIES[stem] || stem;
@@ -60,7 +61,9 @@ const SOURCES = { taste: "taste that training learned", vector: "a vector of the
 
 function partName(part) {
   if (part.item) return `${part.source === "negative" ? "away from " : ""}${part.title || part.item}`;
-  return SOURCES[part.source] || relationName(part.relation);
+  if (part.source !== "feature") return SOURCES[part.source] || relationName(part.relation);
+  const [, kind] = part.relation.match(/_(sum|max|two|rank|\d+)$/) || [];
+  return relationName(family(part.relation)) + (kind ? `, ${KINDS[kind] || `nearest ${kind}`}` : "");
 }
 
 /** Return what adds up to the score, largest first, as numbers and bars around a middle. */
