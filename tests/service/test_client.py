@@ -335,6 +335,23 @@ class TestWhatMayHappen:
         assert json.loads(sent_by("recommend").content) == {"user": "u", "k": 3}
 
 
+def test_the_example_of_the_guide_runs_as_it_is(address, capsys):
+    guide = Path(__file__).parents[2] / "docs" / "how-to" / "client.md"
+    (example,) = re.findall(r"```python\n(.*?)```", guide.read_text(), re.DOTALL)
+    ours = {"http://localhost:8000": address, "user-0007": "u7", "item-0003": "i3"}
+    for theirs, mine in ours.items():
+        assert theirs in example
+        example = example.replace(theirs, mine)
+    exec(compile(example, str(guide), "exec"), {})
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 11 and said[0].startswith("1 ") and "no item 'gone'" in said[-1]
+
+
+def test_the_guide_names_every_method():
+    guide = (Path(__file__).parents[2] / "docs" / "how-to" / "client.md").read_text()
+    assert [name for name in CALLS if f"`{name}`" not in guide] == []
+
+
 def test_the_client_loads_nothing_that_answers():
     heavy = ["torch", "faiss", "pandas", "scipy", "numpy", "fastapi", "duckdb", "pyarrow"]
     script = "import sys, serving.client; print(*[n for n in sys.argv[1:] if n in sys.modules])"
