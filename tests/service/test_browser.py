@@ -13,7 +13,10 @@ from PIL import Image
 from serving.messages import Recommendations
 from tests import browser as browsers
 
-pytestmark = pytest.mark.skipif(browsers.CHROMIUM is None, reason=browsers.NO_CHROMIUM)
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(browsers.CHROMIUM is None, reason=browsers.NO_CHROMIUM),
+]
 
 VIEWS = [
     "#/", "#/user/u1", "#/user/nobody", "#/item/i1", "#/like/i1,i2", "#/search", "#/health",
@@ -434,6 +437,16 @@ class TestWhatAServiceMayHave:
             ".filter((c) => c.innerText === 'here alone').length"
         )
         assert alone == len(ids[0] ^ ids[1])
+
+
+def test_text_of_the_catalogue_stays_text(page, address):
+    markup = "<img src=x onerror=console.error(1)><script>console.error(2)</script>"
+    told = page.fetched(f"{address}/v1/items/i1")
+    told |= {"title": markup, "description": markup, "brand": markup, "categories": [markup]}
+    page.answer("/v1/items/i1", lambda r: (200, told) if r["url"].endswith("/i1") else None)
+    page.open(f"{address}/#/item/i1")
+    page.see(markup)
+    assert page.run("document.querySelectorAll('main [onerror], main script').length") == 0
 
 
 class TestKeys:

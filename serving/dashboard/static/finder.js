@@ -1,7 +1,7 @@
 // The field that finds a user or an item while one types.
 
 import { ask } from "./api.js";
-import { $, announce, count, el, nameOf, path } from "./dom.js";
+import { $, announce, el, nameOf, path } from "./dom.js";
 
 const PAUSE = 120;
 let matches = [], picked = -1, typed = 0, pause;
@@ -29,7 +29,7 @@ async function find() {
   if (mine !== typed) return;
   matches = [...users.users.map((user) => ({ kind: "user", text: user.id, hash: `#/user/${path(user.id)}` })),
     ...items.items.map((item) => ({ kind: "item", text: nameOf(item), hash: `#/item/${path(item.id)}` }))];
-  announce(count(matches.length, "match").replace("matchs", "matches"));
+  announce(`${matches.length} found`);
   if (!matches.length) matches = [{ kind: "user", text: `${text} (not in the data)`, hash: `#/user/${path(text)}` }];
   $("found").replaceChildren(...matches.map((match, at) => el("li", { role: "option", id: `match-${at}`, "aria-selected": "false", onmousedown: (event) => { event.preventDefault(); go(match.hash); } },
     el("span", { class: "kind" }, match.kind), match.text)));
