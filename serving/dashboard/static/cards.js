@@ -26,7 +26,7 @@ const percent = (share) => `${Math.round(100 * share)} %`;
 export function picture(item, ...more) {
   const words = nameOf(item).replace(/[^\p{L}\p{N} ]/gu, "").trim().split(/\s+/);
   const initials = words.slice(0, 2).map((word) => word[0] || "").join("").toUpperCase();
-  const box = el("div", { class: "picture" }, el("span", { "aria-hidden": "true" }, initials || "?"), ...more);
+  const box = el("div", { class: item.image ? "picture" : "picture bare" }, el("span", { "aria-hidden": "true" }, initials || "?"), ...more);
   if (item.image) {
     const image = el("img", { alt: "", loading: "lazy", decoding: "async", onerror: (event) => event.target.remove() });
     box.append(image);
