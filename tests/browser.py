@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 CHROMIUM = next(
     (
         found
@@ -268,3 +270,22 @@ def opened(profile: Path) -> Iterator[Browser]:
             process.wait()
         os.close(ours_out)
         os.close(ours_in)
+
+
+def forgive(page: Page, status: int) -> None:
+    """Leave out what the browser itself says about an answer that a test asked for."""
+    page.run("1")
+    page.complaints[:] = [said for said in page.complaints if f"status of {status}" not in said]
+
+
+def shown(page: Page) -> list[str]:
+    """Return the items of a list, as links to them."""
+    links = "[...document.querySelectorAll('.results .card a')].map((a) => a.hash)"
+    return list(page.run(links))
+
+
+def painted(folder: Path, items: int) -> Path:
+    """Return a folder with a picture of every item of a world."""
+    for item in range(items):
+        Image.new("RGB", (30, 40), (4 * item % 256, 120, 160)).save(folder / f"{item}.jpg")
+    return folder
