@@ -8,11 +8,12 @@ from pipeline.artifacts import Store
 from pipeline.errors import ConfigError
 from serving.bundle import Bundle
 from serving.cache import AnswerCache
-from serving.deployment.arms import CONTROL, Arm, Role
+from serving.deployment.arms import CONTROL, Arm
 from serving.deployment.deployment import Deployment, Watcher
 from serving.deployment.guardrail import Trial
 from serving.deployment.opening import Opener
 from serving.deployment.shadow import Shadow
+from serving.messages_operations import Role
 from serving.pictures import Pictures
 from serving.questions import new_batcher
 from serving.recommender import Recommender
