@@ -4,7 +4,7 @@ from pydantic import Field
 
 from serving.deployment.arms import Role
 from serving.deployment.opening import Reason
-from serving.messages import BundleDetails, BundleName, Message
+from serving.messages import BundleDetails, BundleName, Message, Recommendations
 
 
 class ArmDetails(BundleName):
@@ -96,3 +96,19 @@ class SlowRequests(Message):
     """What the settings call slow."""
     requests: list[SlowRequest]
     """Newest first, of the worker that answers."""
+
+
+class ArmAnswer(Message):
+    """The list of one bundle."""
+
+    role: Role
+    """What the bundle is in service as."""
+    answer: Recommendations
+    """As the arm answers, whoever the user would meet."""
+
+
+class Comparison(Message):
+    """One request, answered by every bundle in service."""
+
+    answers: list[ArmAnswer]
+    """The control's first."""
