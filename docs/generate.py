@@ -1,8 +1,9 @@
-"""Write docs/reference from the code: configuration, artifacts, verbs, HTTP.
+"""Write docs/reference from the code: configuration, artifacts, verbs, HTTP, OpenAPI.
 
 python docs/generate.py          writes the pages; a test compares them with the code.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from pipeline.config import Config
 from pipeline.schema import KINDS
 from pipeline.sections import Section
 from serving import reference
+from serving.app import create_app
+from serving.settings import Settings
 
 REFERENCE = Path(__file__).parent / "reference"
 NOTICE = "<!-- written by docs/generate.py; edit the code instead -->\n\n"
@@ -112,11 +115,17 @@ def http() -> str:
     return NOTICE + reference.page()
 
 
+def openapi() -> str:
+    """Return the OpenAPI document of the service as it is by default."""
+    return json.dumps(create_app(Settings()).openapi(), indent=1, ensure_ascii=False) + "\n"
+
+
 PAGES = {
     "artifacts.md": artifacts,
     "cli.md": command_line,
     "configuration.md": configuration,
     "http.md": http,
+    "openapi.json": openapi,
 }
 
 if __name__ == "__main__":

@@ -1,10 +1,20 @@
 """What goes over the wire between the service and who runs it."""
 
+from typing import Literal
+
 from pydantic import Field
 
-from serving.deployment.arms import Role
-from serving.deployment.opening import Reason
-from serving.messages import BundleDetails, BundleName, Message
+from serving.messages import BundleDetails, BundleName, Recommendations
+from serving.wire import Message
+
+Role = Literal["control", "challenger", "shadow"]
+Reason = Literal["missing", "version", "altered", "mixed", "broken", "index"]
+"""Why a bundle is refused.
+
+``missing``: none of that name. ``version``: of another kind version. ``altered``: a file's bytes
+are not those of the manifest. ``mixed``: files that do not belong together, or not to a bundle.
+``broken``: its parts do not open. ``index``: the index does not find the canaries' lists.
+"""
 
 
 class ArmDetails(BundleName):
@@ -96,3 +106,19 @@ class SlowRequests(Message):
     """What the settings call slow."""
     requests: list[SlowRequest]
     """Newest first, of the worker that answers."""
+
+
+class ArmAnswer(Message):
+    """The list of one bundle."""
+
+    role: Role
+    """What the bundle is in service as."""
+    answer: Recommendations
+    """As the arm answers, whoever the user would meet."""
+
+
+class Comparison(Message):
+    """One request, answered by every bundle in service."""
+
+    answers: list[ArmAnswer]
+    """The control's first."""

@@ -12,9 +12,11 @@ from serving import browse
 from serving.deployment.arms import Arm, Lineup
 from serving.deployment.deployment import Deployment
 from serving.deployment.plan import Plan
-from serving.messages import Liveness, Readiness
+from serving.messages import Liveness, Readiness, RecommendRequest
 from serving.messages_operations import (
+    ArmAnswer,
     ArmDetails,
+    Comparison,
     DeploymentDetails,
     PlanRequest,
     RefusedBundle,
@@ -115,6 +117,20 @@ def roll_back(bundles: Bundles) -> DeploymentDetails:
     with _refusals():
         bundles.roll_back()
     return _details(bundles)
+
+
+@admin.post("/compare", responses=problems(422))
+def compare(ask: Ask, body: RecommendRequest) -> Comparison:
+    """Return what every bundle in service answers to one request.
+
+    Whoever the user would meet; nothing of it is counted, kept or shown to the guardrail.
+    """
+    return Comparison(
+        answers=[
+            ArmAnswer(role=arm.role, answer=arm.recommender.recommend(body))
+            for arm in ask.lineup.arms
+        ]
+    )
 
 
 @admin.get("/slow")

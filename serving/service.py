@@ -12,11 +12,12 @@ from pipeline.errors import PlotpointeError
 from serving.batcher import Batcher
 from serving.bundle import SelfCheck
 from serving.cache import AnswerCache
-from serving.deployment.arms import Arm, Lineup, Role
+from serving.deployment.arms import Arm, Lineup
 from serving.deployment.guardrail import Outcome, Trial
 from serving.deployment.shadow import Shadow
 from serving.live.door import Door
 from serving.live.state import Live
+from serving.messages_operations import Role
 from serving.pictures import Pictures
 from serving.questions import Answer, Question
 from serving.recommender import Recommender

@@ -3,16 +3,16 @@
 import hashlib
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final
 
 from serving.bundle import Bundle, SelfCheck
 from serving.live.door import Door
 from serving.live.state import Live
+from serving.messages_operations import Role
 from serving.pictures import Pictures
 from serving.recommender import Recommender
 from serving.requests import RecommendRequest
 
-Role = Literal["control", "challenger", "shadow"]
 CONTROL: Final = "control"
 CHALLENGER: Final = "challenger"
 SHADOW: Final = "shadow"

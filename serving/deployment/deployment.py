@@ -9,10 +9,11 @@ from pathlib import Path
 
 from pipeline.artifacts import CURRENT
 from pipeline.errors import ArtifactError
-from serving.deployment.arms import CHALLENGER, CONTROL, SHADOW, Arm, Lineup, Role
+from serving.deployment.arms import CHALLENGER, CONTROL, SHADOW, Arm, Lineup
 from serving.deployment.memory import give_back
-from serving.deployment.opening import Opener, Reason, RefusedError
+from serving.deployment.opening import Opener, RefusedError
 from serving.deployment.plan import Plan, read_plan, write_plan
+from serving.messages_operations import Reason, Role
 from serving.service import Desk, Service
 
 _REMEMBERED = 20

@@ -3,21 +3,13 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
 
 from pipeline.artifacts import Artifact, Store, check_version
 from pipeline.errors import ArtifactError, PlotpointeError
 from pipeline.promises import cure, examine
 from serving.bundle import Bundle
-from serving.deployment.arms import Arm, Role
-
-Reason = Literal["missing", "version", "altered", "mixed", "broken", "index"]
-"""Why a bundle is refused.
-
-``missing``: none of that name. ``version``: of another kind version. ``altered``: a file's bytes
-are not those of the manifest. ``mixed``: files that do not belong together, or not to a bundle.
-``broken``: its parts do not open. ``index``: the index does not find the canaries' lists.
-"""
+from serving.deployment.arms import Arm
+from serving.messages_operations import Reason, Role
 
 
 class RefusedError(ArtifactError):

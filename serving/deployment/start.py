@@ -10,7 +10,7 @@ from pipeline.errors import ConfigError
 from serving.breaker import Breaker
 from serving.bundle import Bundle
 from serving.cache import AnswerCache
-from serving.deployment.arms import CONTROL, Arm, Role
+from serving.deployment.arms import CONTROL, Arm
 from serving.deployment.deployment import Deployment, Watcher
 from serving.deployment.guardrail import Trial
 from serving.deployment.opening import Opener
@@ -19,6 +19,7 @@ from serving.live.door import Door
 from serving.live.encoders import Encoders
 from serving.live.state import Live
 from serving.live.uploads import FOLDER as PICTURES
+from serving.messages_operations import Role
 from serving.pictures import Pictures
 from serving.questions import new_batcher
 from serving.recommender import Recommender

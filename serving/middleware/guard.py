@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
 from pipeline.errors import ConfigError
+from serving import pages
 from serving.breaker import Breaker, UnavailableError
 from serving.keys import Key, KeyRing
 from serving.keys import Scope as Allowed
@@ -20,7 +21,7 @@ from serving.middleware.headers import RawHeaders, header
 from serving.problems import problem
 from serving.telemetry.metrics import Metrics
 
-OPEN = ("/", "/docs", "/openapi.json", "/health/live", "/health/ready")
+OPEN = (*pages.PATHS, "/openapi.json", "/health/live", "/health/ready")
 """Paths that need no key: they hold nothing about anybody."""
 
 _ASKING = (

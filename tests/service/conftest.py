@@ -1,5 +1,6 @@
 import threading
 import time
+from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
@@ -11,6 +12,7 @@ from serving.bundle import Bundle
 from serving.recommender import Recommender
 from serving.run import listen
 from serving.settings import Settings
+from tests import browser as browsers
 from tests import worlds_bundle
 
 
@@ -70,3 +72,21 @@ def address(settings):
         yield f"http://127.0.0.1:{ours.getsockname()[1]}"
         server.should_exit = True
         thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with browsers.opened(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def page(browser, address):
+    """A tab; whatever a test does, nothing may leave the host and nothing may complain."""
+    tab = browser.page()
+    tab.look(1280, 900)
+    yield tab
+    tab.run("1")
+    hosts = {urlsplit(url).netloc for url in tab.requests if url.startswith(("http", "ws"))}
+    assert hosts <= {urlsplit(address).netloc}
+    assert tab.complaints == []

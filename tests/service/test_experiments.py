@@ -264,3 +264,29 @@ def test_the_controls_answer_for_a_failing_challenger_is_not_kept_as_its_own(dep
     assert service.kept(arm, request) is None
     service.keep(arm, request, answer, arm.stamp)
     assert service.kept(arm, request)["bundle"]["fingerprint"] == OTHER
+
+
+class TestComparing:
+    @pytest.fixture
+    def client(self, settings):
+        with TestClient(create_app(settings)) as started:
+            yield started
+
+    def test_every_arm_answers_the_same_request(self, client):
+        plan = {"challenger": OTHER, "weight": 0.0, "shadow": OTHER, "shadow_share": 0.0}
+        assert client.put("/v1/admin/deployment", json=plan).status_code == 200
+        told = client.post("/v1/admin/compare", json={"user": "u1", "k": 4}).json()["answers"]
+        assert [one["role"] for one in told] == ["control", "challenger", "shadow"]
+        assert [one["answer"]["bundle"]["fingerprint"] for one in told] == [FIRST, OTHER, OTHER]
+        assert told[1]["answer"]["items"] == told[2]["answer"]["items"]
+        assert told[0]["answer"]["items"] != told[1]["answer"]["items"]
+        shown = client.post("/v1/recommend", json={"user": "u1", "k": 4}).json()
+        assert shown["items"] == told[0]["answer"]["items"]
+
+    def test_nothing_of_it_is_counted(self, client):
+        client.post("/v1/admin/compare", json={"user": "u1", "k": 4})
+        assert "arm_answers_total{" not in client.get("/metrics").text
+
+    def test_one_bundle_stands_alone_and_a_bad_request_is_refused(self, client):
+        assert len(client.post("/v1/admin/compare", json={"user": "u1"}).json()["answers"]) == 1
+        assert client.post("/v1/admin/compare", json={"user": "u1", "k": 0}).status_code == 422
