@@ -21,7 +21,6 @@ from serving.client_calls import Retry as Retry
 from serving.client_calls import ServiceError as ServiceError
 from serving.messages import (
     BatchAnswer,
-    BundleDetails,
     ItemDetails,
     ItemPage,
     Liveness,
@@ -44,6 +43,7 @@ from serving.messages_operations import (
     Comparison,
     DeploymentDetails,
     PlanRequest,
+    ServedBundle,
     SlowRequests,
 )
 from serving.requests import BatchRequest, RankRequest, RecommendRequest
@@ -103,9 +103,9 @@ class Client(Calls):
         """Return users whose id begins with the query."""
         return self._get("/v1/users", UserPage, query=query, limit=limit, offset=offset)
 
-    def bundle(self) -> BundleDetails:
-        """Return which bundle is served."""
-        return self._get("/v1/bundle", BundleDetails)
+    def bundle(self) -> ServedBundle:
+        """Return which bundles are served, and which were refused."""
+        return self._get("/v1/bundle", ServedBundle)
 
     def live(self) -> Liveness:
         """Return that the process answers."""

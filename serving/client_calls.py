@@ -187,7 +187,13 @@ def checked(kind: type[Answer], fields: Mapping[str, object]) -> Answer:
 
 
 def part(key: str) -> str:
-    """Return a key as one part of a path."""
+    """Return a key as one part of a path.
+
+    Raises:
+        ClientError: it is one that paths cannot hold.
+    """
+    if key in (".", ".."):
+        raise ClientError(f"{key!r} cannot stand in a path; ask for it in a body: recommend, rank")
     return quote(key, safe="")
 
 

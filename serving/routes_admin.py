@@ -119,7 +119,7 @@ def roll_back(bundles: Bundles) -> DeploymentDetails:
     return _details(bundles)
 
 
-@admin.post("/compare", responses=problems(422))
+@admin.post("/compare", response_model_exclude_unset=True, responses=problems(422))
 def compare(ask: Ask, body: RecommendRequest) -> Comparison:
     """Return what every bundle in service answers to one request.
 

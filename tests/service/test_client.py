@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from pipeline.errors import PlotpointeError
@@ -210,7 +210,14 @@ class TestAgainstTheService:
         with pytest.raises(ClientError, match="not both"):
             real.recommend(RecommendRequest(user="u1"), k=3)
 
+    @pytest.mark.parametrize("key", [".", ".."])
+    def test_a_key_that_a_path_cannot_hold_is_refused(self, key):
+        with to(lambda _: problem(404)) as client, pytest.raises(ClientError, match="cannot stand"):
+            client.item(key)
+
     @given(st.text(min_size=1, max_size=40).filter(lambda key: "\0" not in key))
+    @example("%2e")
+    @example("a/../b")
     def test_any_key_arrives_as_it_is(self, key):
         heard = []
 
@@ -218,6 +225,7 @@ class TestAgainstTheService:
             heard.append(httpx.URL(str(request.url)).path)
             return problem(404)
 
+        assume(key not in (".", ".."))
         with to(hear) as client, pytest.raises(NotFoundError):
             client.user(key)
         assert heard == [f"/v1/users/{key}"]
@@ -321,7 +329,7 @@ class TestWhatMayHappen:
 
     def test_a_newer_service_may_tell_more(self, client):
         told = client.get("/v1/bundle").json()
-        more = {**told, "arms": [{"role": "control"}]}
+        more = {**told, "weather": {"of": "tomorrow"}}
         with to(lambda _: httpx.Response(200, json=more)) as newer:
             assert newer.bundle().model == told["model"]
 
