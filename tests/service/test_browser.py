@@ -87,7 +87,7 @@ class TestTheWatching:
         ("/#/like/i1,i2", ["Someone new", "warm", "Recommended", "by the history alone"]),
         ("/#/item/gone", ["the catalogue holds no item"]),
         ("/#/user/u1?k=9999", ["body.k"]),
-        ("/#/search", ["This service does not search by content"]),
+        ("/#/search", ["Search by words or by a picture", "What it is like"]),
         ("/#/health", ["How the service does", "requests", "p99", "GET /health/ready"]),
         ("/docs#recommend_v1_recommend_post", ["Body: RecommendRequest", "exclude_ids", "Try it"]),
     ],

@@ -90,10 +90,17 @@ class TestChoices:
 
 
 class TestWhatAServiceMayHave:
-    def test_search_is_hidden_where_there_is_none(self, page, address):
+    @pytest.mark.parametrize("there", [True, False])
+    def test_search_is_hidden_where_there_is_none(self, page, address, there):
+        document = page.fetched(f"{address}/openapi.json")
+        if not there:
+            document["paths"] = {p: v for p, v in document["paths"].items() if "search" not in p}
+        page.answer("/openapi.json", lambda _: (200, document))
         page.open(f"{address}/")
         page.see("Most taken items")
-        assert not page.run("document.getElementById('to-search').checkVisibility()")
+        assert page.run("document.getElementById('to-search').checkVisibility()") == there
+        page.open(f"{address}/#/search")
+        page.see("Search by words" if there else "This service does not search by content")
 
     def test_a_picture_is_made_small_sent_and_answered(self, page, address, tmp_path):
         offering(page, address, "/v1/search")
