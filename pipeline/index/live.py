@@ -13,6 +13,8 @@ from pipeline.newcomers.content import LIVE, flags_file, vectors_file
 Link = Callable[[Path, Path], None]
 
 _PRESENT = "_present.npy"
+_OF_THE_RUN = {"seconds", "per_second", "resumed", "encoded", "device"}
+"""Facts of encoding that another run of the same request has otherwise: no file holds them."""
 
 
 def bring(
@@ -54,8 +56,11 @@ def _told(name: str, graphs: Artifact, embeddings: Artifact) -> dict[str, Any]:
     config = graphs.manifest["config"]
     active = graphs.has(f"{name}_active.npz") and config.get("active_neighbors")
     facts = embeddings.facts.get("modalities", {}).get(name, {"encoder": "given"})
+    lasting = {key: value for key, value in facts.items() if key not in _OF_THE_RUN}
+    if "precision" in lasting:
+        lasting["precision"] = {"precision": lasting["precision"]["precision"]}
     return {
         "neighbors": active or config.get("neighbors"),
         "config": embeddings.manifest["config"].get(name),
-        "encoder": facts,
+        "encoder": lasting,
     }

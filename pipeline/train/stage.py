@@ -32,7 +32,6 @@ from pipeline.train.loop import (
     matrix_of,
     validation,
 )
-from pipeline.train.pages import kept_pages
 
 OTHER_RELATION = 0.1
 """Weight of a relation that the configuration does not name, such as a modality of one's own."""
@@ -49,7 +48,7 @@ def run(job: Job[TrainConfig], watch: Told = lambda _: None) -> Facts:
         StageFailedError: training diverged.
     """
     device = device_of(job.runtime.device)
-    with on_this_machine(job.threads, device), kept_pages():
+    with on_this_machine(job.threads, device):
         data = _with_lists(load(job.inputs, job.config, _graph_folder(job)), job)
         if job.config.fan_out is None:
             data = replace(data, inputs=data.inputs.to(device))
