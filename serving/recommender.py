@@ -22,7 +22,9 @@ from serving.bundle import Bundle
 from serving.columns import Columns
 from serving.diversity import POOL, Diversity, spread
 from serving.filters import Filters, Selection
+from serving.fragments import Fragments
 from serving.grammar import Filter
+from serving.known import AtHand, listed
 from serving.messages import BundleName, ItemSummary, Recommendations, SimilarItems
 from serving.ranking import Ranker
 from serving.requests import RankRequest, RecommendRequest
@@ -61,6 +63,7 @@ class Recommender:
     _retriever: Retriever = field(init=False, repr=False)
     _ranker: Ranker | None = field(init=False, repr=False)
     _diversity: Diversity = field(init=False, repr=False)
+    _at_hand: AtHand | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Set up the steps."""
@@ -68,12 +71,14 @@ class Recommender:
         columns = Columns(bundle.catalogue.column, bundle.catalogue.columns)
         ranker = Ranker(bundle.second_stage) if bundle.second_stage else None
         summaries = self._summaries()
+        at_hand = AtHand(bundle, Fragments(summaries), self.name.model_dump(), self.new_id)
         made = {
             "filters": Filters(columns, len(bundle.catalogue), lambda: bundle.by_popularity),
             "answers": Answers(bundle, summaries, self.name.model_dump(), self.new_id, ranker),
             "_retriever": Retriever(bundle.index, bundle.item_vectors, bundle.depth),
             "_ranker": ranker,
             "_diversity": Diversity(bundle.item_vectors, columns),
+            "_at_hand": None if ranker or bundle.known is None else at_hand,
         }
         under = self.under
         if under is not None and bundle.catalogue is under.bundle.catalogue:
@@ -124,6 +129,10 @@ class Recommender:
         selections = [self.filters.selection(request.filter) for request in requests]
         return self._answered(look_up_many(self.bundle, requests, selections))
 
+    def at_hand(self, requests: Sequence[RecommendRequest]) -> list[bytes | None]:
+        """Return the answers, as JSON, that need no search; None for each of the others."""
+        return self._at_hand.answers(requests) if self._at_hand else [None] * len(requests)
+
     def rank(self, request: RankRequest) -> Plain:
         """Return the given items in order for a user; all of them, but for unknown ones.
 
@@ -151,12 +160,23 @@ class Recommender:
     def _found(self, askers: Sequence[Asker]) -> list[Found]:
         """Return what is found for each: by the model where it knows something, or popular."""
         known = [asker for asker in askers if asker.vector is not None]
-        retrieved = self._retriever.top([self._wanted(asker) for asker in known])
+        retrieved = self._retrieved(known)
         ranked = self._ranker.best(known, retrieved) if self._ranker else retrieved
         by_model = iter([Found(*each) for each in zip(known, retrieved, ranked, strict=True)])
         return [
             self._popular(asker) if asker.vector is None else next(by_model) for asker in askers
         ]
+
+    def _retrieved(self, askers: Sequence[Asker]) -> list[Ranked]:
+        """Return what the vectors find for each: listed beforehand, or by a search."""
+        wants = [self._wanted(asker) for asker in askers]
+        ready = [
+            listed(self.bundle, *each)
+            for each in zip(askers, (want.count for want in wants), strict=True)
+        ]
+        lacking = [want for want, done in zip(wants, ready, strict=True) if done is None]
+        searched = iter(self._retriever.top(lacking) if lacking else ())
+        return [next(searched) if done is None else done for done in ready]
 
     def _wanted(self, asker: Asker) -> Wanted:
         assert asker.vector is not None

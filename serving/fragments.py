@@ -1,0 +1,106 @@
+"""Parts of answers as JSON: what is told of an item is the same in every list of a bundle."""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+import orjson
+
+from pipeline.arrays import Floats, Rows
+from serving.reasons import Edge
+from serving.summaries import Summaries
+from serving.wording import TASTE, connection
+
+K = TypeVar("K", bound=Hashable)
+
+_KEPT = 50_000
+"""Parts of each kind that are remembered."""
+
+NO_REASONS = b"[]"
+_TASTE = b"[" + orjson.dumps(TASTE) + b"]"
+
+
+@dataclass(frozen=True)
+class Fragments:
+    """Items and reasons as JSON, made once and kept while there is room."""
+
+    summaries: Summaries
+    _items: dict[int, bytes] = field(default_factory=dict, repr=False, compare=False)
+    _owned: dict[tuple[str, int], bytes] = field(default_factory=dict, repr=False, compare=False)
+
+    def items(
+        self, rows: list[int], scores: Floats, reasons: list[bytes], offset: int
+    ) -> list[bytes]:
+        """Return each item of lists, best first, with its rank, score and reasons.
+
+        Shapes:
+            rows: B * k. scores: (B, k). reasons: B * k. returns: B * k.
+        """
+        k = scores.shape[1]
+        ranks = [b"%d" % rank for rank in range(offset + 1, offset + k + 1)] * len(scores)
+        return [
+            b'%b%b,"score":%b,"reasons":%b}' % each
+            for each in zip(
+                _kept(self._items, rows, self._of_items), ranks, numbers(scores), reasons,
+                strict=True,
+            )
+        ]  # fmt: skip
+
+    def reasons(self, relations: Sequence[str], owned: Rows, weights: Floats) -> list[bytes]:
+        """Return the reasons of each shown item: an edge by relation, or the user's taste.
+
+        Shapes:
+            owned, weights: (G, S), rows -1 for none. returns: S.
+        """
+        by, shown = np.nonzero(owned.T >= 0)[::-1]
+        if not len(by):
+            return [_TASTE] * owned.shape[1]
+        pairs = [
+            (relations[relation], row)
+            for relation, row in zip(by.tolist(), owned[by, shown].tolist(), strict=True)
+        ]
+        heads = _kept(self._owned, pairs, self._of_owned)
+        found: list[list[bytes]] = [[] for _ in range(owned.shape[1])]
+        told = zip(shown.tolist(), heads, numbers(weights[by, shown][None]), strict=True)
+        for place, head, weight in told:
+            found[place].append(b"%b%b}" % (head, weight))
+        return [b"[%b]" % b",".join(each) if each else _TASTE for each in found]
+
+    def _of_items(self, rows: list[int]) -> list[bytes]:
+        found = self.summaries.of(np.array(rows, dtype=np.int64))
+        return [orjson.dumps(each)[:-1] + b',"rank":' for each in found]
+
+    def _of_owned(self, pairs: list[tuple[str, int]]) -> list[bytes]:
+        names = self.summaries.names(np.array([row for _, row in pairs], dtype=np.int64))
+        told = []
+        for (relation, row), name in zip(pairs, names, strict=True):
+            said = connection(Edge(relation, row, 0.0), *name)
+            del said["weight"]
+            told.append(orjson.dumps(said)[:-1] + b',"weight":')
+        return told
+
+
+def numbers(values: Floats) -> list[bytes]:
+    """Return each number as JSON.
+
+    Shapes:
+        values: (B, k), k at least 1. returns: B * k.
+    """
+    return orjson.dumps(values.ravel().tolist())[1:-1].split(b",")
+
+
+def _kept(
+    kept: dict[K, bytes], keys: list[K], made: Callable[[list[K]], list[bytes]]
+) -> list[bytes]:
+    """Return what is kept of each key, and keep what had to be made."""
+    # Other threads may empty what is kept at any time; ``found`` is ours.
+    found = {key: kept.get(key) for key in keys}
+    lacking = [key for key, known in found.items() if known is None]
+    if lacking:
+        new = dict(zip(lacking, made(lacking), strict=True))
+        if len(kept) > _KEPT:
+            kept.clear()
+        kept.update(new)
+        found.update(new)
+    return [each for key in keys if (each := found[key]) is not None]

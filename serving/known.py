@@ -1,0 +1,144 @@
+"""Lists of known users that need no search: the bundle holds them, and what an answer is made of.
+
+Nothing that such a list shows changes within a bundle, so its answer is joined from JSON that was
+made once (``fragments``), and differs in no byte from the one that a search would have given. A
+request that asks for anything else, or for more than the list holds, is left to the search.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import groupby
+
+import numpy as np
+import orjson
+
+from pipeline.allowed import Ranked, dots
+from pipeline.arrays import Floats, Rows
+from pipeline.edges import Edges, Packed
+from pipeline.ids import UNKNOWN
+from serving.asker import Asker
+from serving.bundle import Bundle
+from serving.fragments import NO_REASONS, Fragments
+from serving.requests import RecommendRequest
+from serving.summaries import Plain
+
+
+def listed(bundle: Bundle, asker: Asker, count: int) -> Ranked | None:
+    """Return what a search for an asker's best would find; None where the list does not tell."""
+    if bundle.known is None or asker.row == UNKNOWN or asker.strategy != "model":
+        return None
+    if asker.selection is not None or not asker.request.exclude_seen or asker.vector is None:
+        return None
+    rows = bundle.known[asker.row]
+    if len(asker.excluded) > len(asker.has):
+        rows = rows[~np.isin(rows, asker.excluded)]
+    rows = rows[:count].astype(np.int64)
+    if len(rows) < count or not count or rows[-1] == UNKNOWN:
+        return None
+    return rows, dots(bundle.item_vectors[rows], asker.vector)
+
+
+def is_plain(request: RecommendRequest) -> bool:
+    """Return whether a request says nothing but whose list it wants, and which page of it."""
+    if request.user is None or request.explain == "full" or not request.exclude_seen:
+        return False
+    asked = request.history or request.positives or request.negatives or request.exclude_ids
+    if asked or request.diversity or request.max_per is not None:
+        return False
+    return request.filter is None and request.context is None
+
+
+@dataclass(frozen=True)
+class AtHand:
+    """Answers of one bundle that are joined from what is at hand."""
+
+    bundle: Bundle
+    fragments: Fragments
+    name: Plain
+    """Of the bundle."""
+    new_id: Callable[[], str]
+    _head: bytes = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Make what stands before every list."""
+        said = {"bundle": self.name, "user_tier": "hot", "strategy": "model"}
+        object.__setattr__(self, "_head", b'",' + orjson.dumps(said)[1:-1] + b',"items":[')
+
+    @cached_property
+    def edges(self) -> Edges | None:
+        """Return the edges that reasons are told from."""
+        return Edges.of([*self.bundle.graphs.values()])
+
+    def answers(self, requests: Sequence[RecommendRequest]) -> list[bytes | None]:
+        """Return each answer as it is sent; None where it has to be searched for."""
+        found: list[bytes | None] = [None] * len(requests)
+        asked = [place for place, request in enumerate(requests) if is_plain(request)]
+        if self.bundle.known is None or not asked:
+            return found
+        users = self.bundle.users.rows([requests[place].user or "" for place in asked]).tolist()
+
+        def page(pair: tuple[int, int]) -> tuple[int, int, bool]:
+            """Return which page a request asks for, and whether with reasons."""
+            request = requests[pair[0]]
+            return request.offset, request.k, bool(request.explain)
+
+        there = [pair for pair in zip(asked, users, strict=True) if pair[1] != UNKNOWN]
+        for (offset, k, explain), group in groupby(sorted(there, key=page), key=page):
+            pairs = self._reached([*group], offset + k)
+            if pairs:
+                rows = self._pages([user for _, user in pairs], offset, k, explain)
+                for (place, _), answer in zip(pairs, rows, strict=True):
+                    found[place] = answer
+        return found
+
+    def _reached(self, pairs: list[tuple[int, int]], wanted: int) -> list[tuple[int, int]]:
+        """Return the places and users whose list reaches so far."""
+        known = self.bundle.known
+        assert known is not None
+        if wanted > known.shape[1]:
+            return []
+        last = known[[user for _, user in pairs], wanted - 1].tolist()
+        return [pair for pair, row in zip(pairs, last, strict=True) if row != UNKNOWN]
+
+    def _pages(self, users: list[int], offset: int, k: int, explain: bool) -> Iterator[bytes]:
+        bundle = self.bundle
+        assert bundle.known is not None
+        rows = bundle.known[users, offset : offset + k].astype(np.int64)
+        scores = np.einsum("bfd,bd->bf", bundle.item_vectors[rows], bundle.user_vectors[users])
+        reasons = self._reasons(users, rows) if explain else [NO_REASONS] * rows.size
+        items = self.fragments.items(rows.ravel().tolist(), scores, reasons, offset)
+        for at in range(0, rows.size, k):
+            yield b"".join(
+                (
+                    b'{"recommendation_id":"', self.new_id().encode(), self._head,
+                    b",".join(items[at : at + k]),
+                    b'],"shortfall_reason":null,"unknown_items":[]}',
+                )
+            )  # fmt: skip
+
+    def _reasons(self, users: list[int], rows: Rows) -> list[bytes]:
+        """Return the reasons of each shown item, list after list.
+
+        Shapes:
+            rows: (B, k). returns: B * k.
+        """
+        owned, weights = self._strongest(users, rows)
+        return self.fragments.reasons([*self.bundle.graphs], owned, weights)
+
+    def _strongest(self, users: list[int], rows: Rows) -> tuple[Rows, Floats]:
+        """Return what each user has that leads to each shown item, by relation.
+
+        Shapes:
+            rows: (B, k). returns: rows (G, B * k), -1 for none, and weights.
+        """
+        assert self.edges is not None
+        order = np.argsort(rows, axis=1)
+        bounds = np.arange(0, rows.size + 1, rows.shape[1])
+        flat = (order + bounds[:-1, None]).ravel()
+        has = Packed.of([self.bundle.seen_by(user) for user in users])
+        shown = Packed(rows.ravel()[flat], bounds)
+        found = self.edges.heaviest(shown, has)
+        owned, weights = np.empty_like(found[0]), np.empty_like(found[1])
+        owned[:, flat], weights[:, flat] = found
+        return owned, weights
