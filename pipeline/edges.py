@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
+from itertools import accumulate
 
 import numpy as np
 import scipy.sparse as sp
@@ -26,29 +27,9 @@ def _library() -> ctypes.CDLL | None:
         return None
     library = ctypes.CDLL(spec.origin)
     pointer, number = ctypes.c_void_p, ctypes.c_int64
-    library.heaviest_edges.argtypes = [pointer, number, number, *[pointer] * 6]
+    library.heaviest_edges.argtypes = [pointer, number, number, pointer]
     library.heaviest_edges.restype = None
     return library
-
-
-@dataclass(frozen=True)
-class Packed:
-    """Lists of rows end to end.
-
-    Shapes:
-        rows: (R,) int64. bounds: (B + 1,).
-    """
-
-    rows: Rows
-    bounds: Rows
-
-    @classmethod
-    def of(cls, lists: Sequence[Rows]) -> "Packed":
-        """Return lists packed; at least one."""
-        bounds = np.zeros(len(lists) + 1, dtype=np.int64)
-        np.cumsum([len(rows) for rows in lists], out=bounds[1:])
-        rows = np.concatenate(lists) if len(lists) > 1 else lists[0]
-        return cls(np.ascontiguousarray(rows, dtype=np.int64), bounds)
 
 
 @dataclass(frozen=True)
@@ -73,20 +54,24 @@ class Edges:
             row[:] = graph.shape[0], *(array.ctypes.data for array in arrays)
         return None if _library() is None else cls(graphs, table)
 
-    def heaviest(self, shown: Packed, has: Packed) -> tuple[Rows, Floats]:
+    def heaviest(self, shown: Sequence[Rows], has: Sequence[Rows]) -> tuple[Rows, Floats]:
         """Return the row of its list's owner that the heaviest edge of each shown row leads to.
 
         Edges count in either direction, and above a weight of 0; of equal ones the lowest row's.
 
         Shapes:
-            shown, has: B lists each, of sorted rows. returns: rows (G, R), -1 for none; weights.
+            shown, has: B lists each, at least one; R rows shown in all; those of ``has`` sorted.
+            returns: rows (G, R), -1 for none, and weights.
         """
-        shape = len(self.table), len(shown.rows)
-        owned, weights = np.empty(shape, dtype=np.int64), np.empty(shape, dtype=np.float32)
+        bounds = [*accumulate(map(len, shown), initial=0), *accumulate(map(len, has), initial=0)]
+        rows = bounds[len(shown)]
+        room = np.empty(2 * rows + 2 * len(self.table) * rows, dtype=np.int64)
+        work = np.concatenate([bounds, *shown, *has, room], dtype=np.int64, casting="same_kind")
         library = _library()
         assert library is not None
-        arrays = (shown.rows, shown.bounds, has.rows, has.bounds, owned, weights)
-        places = [array.ctypes.data for array in arrays]
-        counts = len(self.table), len(shown.bounds) - 1
-        library.heaviest_edges(self.table.ctypes.data, *counts, *places)
-        return owned, weights
+        counts = len(self.table), len(shown)
+        library.heaviest_edges(self.table.ctypes.data, *counts, work.ctypes.data)
+        at = len(work) - 2 * len(self.table) * rows
+        cells = len(self.table) * rows
+        owned, weights = work[at : at + cells], work[at + cells :].view(np.float32)[:cells]
+        return owned.reshape(-1, rows), weights.reshape(-1, rows)

@@ -8,6 +8,7 @@ import numpy as np
 import orjson
 
 from pipeline.arrays import Floats, Rows
+from pipeline.ids import UNKNOWN
 from serving.reasons import Edge
 from serving.summaries import Summaries
 from serving.wording import TASTE, connection
@@ -42,7 +43,7 @@ class Fragments:
         return [
             b'%b%b,"score":%b,"reasons":%b}' % each
             for each in zip(
-                _kept(self._items, rows, self._of_items), ranks, numbers(scores), reasons,
+                _kept(self._items, rows, self._of_items), ranks, numbers(scores.ravel().tolist()), reasons,
                 strict=True,
             )
         ]  # fmt: skip
@@ -53,17 +54,18 @@ class Fragments:
         Shapes:
             owned, weights: (G, S), rows -1 for none. returns: S.
         """
-        by, shown = np.nonzero(owned.T >= 0)[::-1]
-        if not len(by):
-            return [_TASTE] * owned.shape[1]
-        pairs = [
-            (relations[relation], row)
-            for relation, row in zip(by.tolist(), owned[by, shown].tolist(), strict=True)
-        ]
-        heads = _kept(self._owned, pairs, self._of_owned)
+        pairs, places, kept = list[tuple[str, int]](), list[int](), list[float]()
+        for relation, rows, strong in zip(
+            relations, owned.tolist(), weights.tolist(), strict=True
+        ):
+            for place, row in enumerate(rows):
+                if row != UNKNOWN:
+                    pairs.append((relation, row))
+                    places.append(place)
+                    kept.append(strong[place])
         found: list[list[bytes]] = [[] for _ in range(owned.shape[1])]
-        told = zip(shown.tolist(), heads, numbers(weights[by, shown][None]), strict=True)
-        for place, head, weight in told:
+        heads = _kept(self._owned, pairs, self._of_owned)
+        for place, head, weight in zip(places, heads, numbers(kept), strict=True):
             found[place].append(b"%b%b}" % (head, weight))
         return [b"[%b]" % b",".join(each) if each else _TASTE for each in found]
 
@@ -81,13 +83,9 @@ class Fragments:
         return told
 
 
-def numbers(values: Floats) -> list[bytes]:
-    """Return each number as JSON.
-
-    Shapes:
-        values: (B, k), k at least 1. returns: B * k.
-    """
-    return orjson.dumps(values.ravel().tolist())[1:-1].split(b",")
+def numbers(values: list[float]) -> list[bytes]:
+    """Return each number as JSON."""
+    return orjson.dumps(values)[1:-1].split(b",") if values else []
 
 
 def _kept(

@@ -5,21 +5,23 @@ made once (``fragments``), and differs in no byte from the one that a search wou
 request that asks for anything else, or for more than the list holds, is left to the search.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
 
 import numpy as np
 import orjson
+import scipy.sparse as sp
 
 from pipeline.allowed import Ranked, dots
 from pipeline.arrays import Floats, Rows
-from pipeline.edges import Edges, Packed
+from pipeline.edges import Edges
 from pipeline.ids import UNKNOWN
 from serving.asker import Asker
 from serving.bundle import Bundle
 from serving.fragments import NO_REASONS, Fragments
+from serving.reasons import Lists, strongest
 from serving.requests import RecommendRequest
 from serving.summaries import Plain
 
@@ -76,7 +78,7 @@ class AtHand:
         asked = [place for place, request in enumerate(requests) if is_plain(request)]
         if self.bundle.known is None or not asked:
             return found
-        users = self.bundle.users.rows([requests[place].user or "" for place in asked]).tolist()
+        users = self._users([requests[place].user or "" for place in asked])
 
         def page(pair: tuple[int, int]) -> tuple[int, int, bool]:
             """Return which page a request asks for, and whether with reasons."""
@@ -92,14 +94,18 @@ class AtHand:
                     found[place] = answer
         return found
 
+    def _users(self, keys: list[str]) -> list[int]:
+        ids = self.bundle.users
+        return [ids.row(keys[0])] if len(keys) == 1 else ids.rows(keys).tolist()
+
     def _reached(self, pairs: list[tuple[int, int]], wanted: int) -> list[tuple[int, int]]:
         """Return the places and users whose list reaches so far."""
         known = self.bundle.known
         assert known is not None
         if wanted > known.shape[1]:
             return []
-        last = known[[user for _, user in pairs], wanted - 1].tolist()
-        return [pair for pair, row in zip(pairs, last, strict=True) if row != UNKNOWN]
+        last = wanted - 1
+        return [pair for pair in pairs if known[pair[1], last] != UNKNOWN]
 
     def _pages(self, users: list[int], offset: int, k: int, explain: bool) -> Iterator[bytes]:
         bundle = self.bundle
@@ -123,22 +129,25 @@ class AtHand:
         Shapes:
             rows: (B, k). returns: B * k.
         """
-        owned, weights = self._strongest(users, rows)
-        return self.fragments.reasons([*self.bundle.graphs], owned, weights)
+        has, relations = [self.bundle.seen_by(user) for user in users], self.bundle.graphs
+        owned, weights = heaviest(relations, self.edges, rows, has)
+        return self.fragments.reasons([*relations], owned, weights)
 
-    def _strongest(self, users: list[int], rows: Rows) -> tuple[Rows, Floats]:
-        """Return what each user has that leads to each shown item, by relation.
 
-        Shapes:
-            rows: (B, k). returns: rows (G, B * k), -1 for none, and weights.
-        """
-        assert self.edges is not None
-        order = np.argsort(rows, axis=1)
-        bounds = np.arange(0, rows.size + 1, rows.shape[1])
-        flat = (order + bounds[:-1, None]).ravel()
-        has = Packed.of([self.bundle.seen_by(user) for user in users])
-        shown = Packed(rows.ravel()[flat], bounds)
-        found = self.edges.heaviest(shown, has)
-        owned, weights = np.empty_like(found[0]), np.empty_like(found[1])
-        owned[:, flat], weights[:, flat] = found
-        return owned, weights
+def heaviest(
+    graphs: Mapping[str, sp.csr_matrix], edges: Edges | None, shown: Rows, has: Sequence[Rows]
+) -> tuple[Rows, Floats]:
+    """Return what each user has that leads to each shown item, by relation.
+
+    Shapes:
+        shown: (B, k). has: B lists of sorted rows. returns: rows (G, B * k), -1 for none, weights.
+    """
+    if edges is not None:
+        return edges.heaviest([*shown], has)
+    owned = np.full((len(graphs), shown.size), UNKNOWN, dtype=np.int64)
+    weights = np.zeros(owned.shape, dtype=np.float32)
+    for g, graph in enumerate(graphs.values()):
+        for b, strong in enumerate(strongest(graph, Lists([*shown], has))):
+            for place, row in enumerate(shown[b].tolist(), b * shown.shape[1]):
+                owned[g, place], weights[g, place] = strong.get(row, (UNKNOWN, 0.0))
+    return owned, weights

@@ -60,9 +60,6 @@ async def recommend(ask: Ask, body: RecommendRequest) -> Response:
 
     A user who is not known and brings no history gets popular items, labelled as such.
     """
-    ready = ask.at_hand([body])[0]
-    if ready is not None:
-        return _sent(ready)
     arm = ask.lineup.arm_of(body)
     kept = ask.kept(arm, body)
     if kept is not None:
@@ -124,4 +121,5 @@ async def recommend_to_user(
 ) -> Response:
     """Return a ranked list for a user; one who is not known gets popular items."""
     request = RecommendRequest(user=key, k=k, offset=offset, exclude_seen=exclude_seen)
-    return await recommend(ask, request)
+    ready = ask.at_hand([request])[0]
+    return await recommend(ask, request) if ready is None else _sent(ready)
