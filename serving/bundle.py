@@ -224,6 +224,15 @@ class Bundle:
         """Return what a user did since the bundle was made: nothing, see serving/live."""
         return NOTHING
 
+    def is_active(self, user: str | None) -> bool:
+        """Return whether a user did anything since the bundle was made: no, see serving/live."""
+        return False
+
+    @property
+    def added_vectors(self) -> Floats:
+        """Return the vectors of items that the bundle was made without: none, see serving/live."""
+        return self.item_vectors[:0]
+
     @cached_property
     def tiers(self) -> list[Tier]:
         """Return for each item hot (trained with interactions), warm (content only) or cold.

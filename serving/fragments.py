@@ -1,6 +1,6 @@
 """Parts of answers as JSON: what is told of an item is the same in every list of a bundle."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -10,7 +10,7 @@ import orjson
 from pipeline.arrays import Floats, Rows
 from pipeline.ids import UNKNOWN
 from serving.reasons import Edge
-from serving.summaries import Summaries
+from serving.summaries import ChangedSummaries, Summaries
 from serving.wording import TASTE, connection
 
 K = TypeVar("K", bound=Hashable)
@@ -27,8 +27,18 @@ class Fragments:
     """Items and reasons as JSON, made once and kept while there is room."""
 
     summaries: Summaries
+    others: "Fragments | None" = field(default=None, repr=False)
+    """Of what did not change since."""
+    changed: Collection[int] = ()
     _items: dict[int, bytes] = field(default_factory=dict, repr=False, compare=False)
     _owned: dict[tuple[str, int], bytes] = field(default_factory=dict, repr=False, compare=False)
+
+    def over(self, summaries: Summaries) -> "Fragments":
+        """Return the parts for summaries of which a few are others; the rest is shared."""
+        if summaries is self.summaries:
+            return self
+        assert isinstance(summaries, ChangedSummaries)
+        return Fragments(summaries, self, summaries.there)
 
     def items(
         self, rows: list[int], scores: Floats, reasons: list[bytes], offset: int
@@ -43,7 +53,7 @@ class Fragments:
         return [
             b'%b%b,"score":%b,"reasons":%b}' % each
             for each in zip(
-                _kept(self._items, rows, self._of_items), ranks, numbers(scores.ravel().tolist()), reasons,
+                self._known_items(rows), ranks, numbers(scores.ravel().tolist()), reasons,
                 strict=True,
             )
         ]  # fmt: skip
@@ -55,9 +65,7 @@ class Fragments:
             owned, weights: (G, S), rows -1 for none. returns: S.
         """
         pairs, places, kept = list[tuple[str, int]](), list[int](), list[float]()
-        for relation, rows, strong in zip(
-            relations, owned.tolist(), weights.tolist(), strict=True
-        ):
+        for relation, rows, strong in zip(relations, owned.tolist(), weights.tolist(), strict=True):
             for place, row in enumerate(rows):
                 if row != UNKNOWN:
                     pairs.append((relation, row))
@@ -70,6 +78,14 @@ class Fragments:
         return [b"[%b]" % b",".join(each) if each else _TASTE for each in found]
 
     def _of_items(self, rows: list[int]) -> list[bytes]:
+        if self.others is not None:
+            return _joined(rows, self.changed, self._new_items, self.others._known_items)
+        return self._new_items(rows)
+
+    def _known_items(self, rows: list[int]) -> list[bytes]:
+        return _kept(self._items, rows, self._of_items)
+
+    def _new_items(self, rows: list[int]) -> list[bytes]:
         found = self.summaries.of(np.array(rows, dtype=np.int64))
         return [orjson.dumps(each)[:-1] + b',"rank":' for each in found]
 
@@ -81,6 +97,18 @@ class Fragments:
             del said["weight"]
             told.append(orjson.dumps(said)[:-1] + b',"weight":')
         return told
+
+
+def _joined(
+    rows: list[int],
+    changed: Collection[int],
+    new: Callable[[list[int]], list[bytes]],
+    known: Callable[[list[int]], list[bytes]],
+) -> list[bytes]:
+    """Return the parts of rows, of which some changed and the others are known."""
+    made = iter(new([row for row in rows if row in changed]))
+    kept = iter(known([row for row in rows if row not in changed]))
+    return [next(made if row in changed else kept) for row in rows]
 
 
 def numbers(values: list[float]) -> list[bytes]:

@@ -7,7 +7,6 @@ request that asks for anything else, or for more than the list holds, is left to
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import groupby
 
 import numpy as np
@@ -25,6 +24,9 @@ from serving.reasons import Lists, strongest
 from serving.requests import RecommendRequest
 from serving.summaries import Plain
 
+_SLACK = 1e-5
+"""Relative error allowed between two ways of summing a score."""
+
 
 def listed(bundle: Bundle, asker: Asker, count: int) -> Ranked | None:
     """Return what a search for an asker's best would find; None where the list does not tell."""
@@ -38,7 +40,24 @@ def listed(bundle: Bundle, asker: Asker, count: int) -> Ranked | None:
     rows = rows[:count].astype(np.int64)
     if len(rows) < count or not count or rows[-1] == UNKNOWN:
         return None
-    return rows, dots(bundle.item_vectors[rows], asker.vector)
+    scores = dots(bundle.item_vectors[rows], asker.vector)
+    reached = _reached_since(bundle, asker.vector[None], scores[-1:])
+    return None if reached[0] else (rows, scores)
+
+
+def _reached_since(bundle: Bundle, vectors: Floats, last: Floats) -> list[bool]:
+    """Return whether an item that was added since might stand before the last of each list.
+
+    Shapes:
+        vectors: (B, D). last: (B,) scores.
+    """
+    added = bundle.added_vectors
+    if not len(added):
+        return [False] * len(last)
+    # A little less will do: sums of other orders differ in their last bits.
+    best = (vectors @ added.T).max(axis=1)
+    reached: list[bool] = (best >= last - _SLACK * np.maximum(1.0, abs(last))).tolist()
+    return reached
 
 
 def is_plain(request: RecommendRequest) -> bool:
@@ -60,17 +79,14 @@ class AtHand:
     name: Plain
     """Of the bundle."""
     new_id: Callable[[], str]
+    edges: Edges | None
+    """That reasons are told from: of what the bundle was made with."""
     _head: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Make what stands before every list."""
         said = {"bundle": self.name, "user_tier": "hot", "strategy": "model"}
         object.__setattr__(self, "_head", b'",' + orjson.dumps(said)[1:-1] + b',"items":[')
-
-    @cached_property
-    def edges(self) -> Edges | None:
-        """Return the edges that reasons are told from."""
-        return Edges.of([*self.bundle.graphs.values()])
 
     def answers(self, requests: Sequence[RecommendRequest]) -> list[bytes | None]:
         """Return each answer as it is sent; None where it has to be searched for."""
@@ -85,12 +101,17 @@ class AtHand:
             request = requests[pair[0]]
             return request.offset, request.k, bool(request.explain)
 
-        there = [pair for pair in zip(asked, users, strict=True) if pair[1] != UNKNOWN]
+        is_active = self.bundle.is_active
+        there = [
+            (place, user)
+            for place, user in zip(asked, users, strict=True)
+            if user != UNKNOWN and not is_active(requests[place].user)
+        ]
         for (offset, k, explain), group in groupby(sorted(there, key=page), key=page):
             pairs = self._reached([*group], offset + k)
             if pairs:
-                rows = self._pages([user for _, user in pairs], offset, k, explain)
-                for (place, _), answer in zip(pairs, rows, strict=True):
+                answers = self._pages([user for _, user in pairs], offset, k, explain)
+                for (place, _), answer in zip(pairs, answers, strict=True):
                     found[place] = answer
         return found
 
@@ -99,29 +120,40 @@ class AtHand:
         return [ids.row(keys[0])] if len(keys) == 1 else ids.rows(keys).tolist()
 
     def _reached(self, pairs: list[tuple[int, int]], wanted: int) -> list[tuple[int, int]]:
-        """Return the places and users whose list reaches so far."""
-        known = self.bundle.known
+        """Return the places and users whose list reaches so far with nothing in it gone."""
+        known, gone = self.bundle.known, self.bundle.gone
         assert known is not None
         if wanted > known.shape[1]:
             return []
-        last = wanted - 1
-        return [pair for pair in pairs if known[pair[1], last] != UNKNOWN]
+        pairs = [pair for pair in pairs if known[pair[1], wanted - 1] != UNKNOWN]
+        if len(gone) and pairs:
+            listed = known[[user for _, user in pairs], :wanted]
+            lost = {place for place, row in enumerate(np.isin(listed, gone)) if row.any()}
+            pairs = [pair for place, pair in enumerate(pairs) if place not in lost]
+        return pairs
 
-    def _pages(self, users: list[int], offset: int, k: int, explain: bool) -> Iterator[bytes]:
+    def _pages(
+        self, users: list[int], offset: int, k: int, explain: bool
+    ) -> Iterator[bytes | None]:
+        """Yield the answer of each user; None where an item that was added since may be in it."""
         bundle = self.bundle
         assert bundle.known is not None
         rows = bundle.known[users, offset : offset + k].astype(np.int64)
-        scores = np.einsum("bfd,bd->bf", bundle.item_vectors[rows], bundle.user_vectors[users])
+        vectors = bundle.user_vectors[users]
+        scores = np.einsum("bfd,bd->bf", bundle.item_vectors[rows], vectors)
+        reached = _reached_since(bundle, vectors, scores[:, -1])
         reasons = self._reasons(users, rows) if explain else [NO_REASONS] * rows.size
         items = self.fragments.items(rows.ravel().tolist(), scores, reasons, offset)
-        for at in range(0, rows.size, k):
-            yield b"".join(
-                (
-                    b'{"recommendation_id":"', self.new_id().encode(), self._head,
-                    b",".join(items[at : at + k]),
-                    b'],"shortfall_reason":null,"unknown_items":[]}',
-                )
-            )  # fmt: skip
+        for b, others in enumerate(reached):
+            yield None if others else self._answer(items[b * k : b * k + k])
+
+    def _answer(self, items: list[bytes]) -> bytes:
+        return b"".join(
+            (
+                b'{"recommendation_id":"', self.new_id().encode(), self._head, b",".join(items),
+                b'],"shortfall_reason":null,"unknown_items":[]}',
+            )
+        )  # fmt: skip
 
     def _reasons(self, users: list[int], rows: Rows) -> list[bytes]:
         """Return the reasons of each shown item, list after list.

@@ -12,7 +12,9 @@ from uuid import uuid4
 
 import numpy as np
 
+from pipeline.allowed import Ranked
 from pipeline.arrays import Rows
+from pipeline.edges import Edges
 from pipeline.errors import DataError, suggest
 from pipeline.ids import UNKNOWN
 from serving import similar
@@ -28,7 +30,7 @@ from serving.known import AtHand, listed
 from serving.messages import BundleName, ItemSummary, Recommendations, SimilarItems
 from serving.ranking import Ranker
 from serving.requests import RankRequest, RecommendRequest
-from serving.retrieval import Ranked, Retriever, Wanted
+from serving.retrieval import Retriever, Wanted
 from serving.summaries import ChangedSummaries, Picture, Plain, Summaries, stored_picture
 from serving.wording import MODEL
 
@@ -71,14 +73,13 @@ class Recommender:
         columns = Columns(bundle.catalogue.column, bundle.catalogue.columns)
         ranker = Ranker(bundle.second_stage) if bundle.second_stage else None
         summaries = self._summaries()
-        at_hand = AtHand(bundle, Fragments(summaries), self.name.model_dump(), self.new_id)
         made = {
             "filters": Filters(columns, len(bundle.catalogue), lambda: bundle.by_popularity),
             "answers": Answers(bundle, summaries, self.name.model_dump(), self.new_id, ranker),
             "_retriever": Retriever(bundle.index, bundle.item_vectors, bundle.depth),
             "_ranker": ranker,
             "_diversity": Diversity(bundle.item_vectors, columns),
-            "_at_hand": None if ranker or bundle.known is None else at_hand,
+            "_at_hand": None if ranker else self._ready(summaries),
         }
         under = self.under
         if under is not None and bundle.catalogue is under.bundle.catalogue:
@@ -87,6 +88,16 @@ class Recommender:
             made["_retriever"] = under._retriever
         for name, step in made.items():
             object.__setattr__(self, name, step)
+
+    def _ready(self, summaries: Summaries) -> AtHand | None:
+        """Return what answers known users without a search, None where nothing does."""
+        bundle, others = self.bundle, self.under._at_hand if self.under else None
+        if bundle.known is None:
+            return None
+        if others is None:
+            edges, name = Edges.of([*bundle.graphs.values()]), self.name.model_dump()
+            return AtHand(bundle, Fragments(summaries), name, self.new_id, edges)
+        return replace(others, bundle=bundle, fragments=others.fragments.over(summaries))
 
     def _summaries(self) -> Summaries:
         bundle, under = self.bundle, self.under

@@ -136,17 +136,18 @@ class Service:
         """Return the answers, as JSON, that need no search; None for each of the others."""
         found: list[bytes | None] = [None] * len(requests)
         for arm, places in self._by_arm(requests):
-            started, asked = time.perf_counter(), [requests[at] for at in places]
-            answers = arm.recommender.at_hand(asked)
-            told = [(*pair, body) for *pair, body in zip(places, asked, answers, strict=True) if body]
-            if not told:
+            started, ready = time.perf_counter(), arm.live.ready
+            if ready is None:
                 continue
-            self._note(arm, [False] * len(told), time.perf_counter() - started)
-            self.desk.metrics.count_known(len(told))
-            for at, request, body in told:
+            answers = ready.at_hand([requests[at] for at in places])
+            told = [(at, body) for at, body in zip(places, answers, strict=True) if body]
+            if told:
+                self._note(arm, [False] * len(told), time.perf_counter() - started)
+                self.desk.metrics.count_known(len(told))
+            for at, body in told:
                 found[at] = body
                 if self.lineup.shadow is not None:
-                    self.desk.shadow.offer(self.lineup, request, orjson.loads(body))
+                    self.desk.shadow.offer(self.lineup, requests[at], orjson.loads(body))
         return found
 
     def _by_arm(self, requests: Sequence[RecommendRequest]) -> list[tuple[Arm, list[int]]]:
