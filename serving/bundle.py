@@ -321,6 +321,7 @@ def check(bundle: Bundle) -> None:
         **{f"graph {m}": (graph.shape, (items, items)) for m, graph in bundle.graphs.items()},
     }
     if bundle.known is not None:
+        # Its rows are looked at by ``verify``: reading all of them would take a while.
         shapes[_KNOWN] = (bundle.known.shape, (users, bundle.known.shape[-1]))
     for name, (found, wanted) in shapes.items():
         if tuple(found) != wanted:
