@@ -74,4 +74,5 @@ class Edges:
         at = len(work) - 2 * len(self.table) * rows
         cells = len(self.table) * rows
         owned, weights = work[at : at + cells], work[at + cells :].view(np.float32)[:cells]
-        return owned.reshape(-1, rows), weights.reshape(-1, rows)
+        shape = len(self.table), rows
+        return owned.reshape(shape), weights.reshape(shape)

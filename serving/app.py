@@ -86,6 +86,8 @@ def create_app(
         summary="Recommendations from a multi-modal graph model.",
         version=_version(),
         lifespan=lifespan,
+        # The service has traces and metrics of its own, in which no path names anybody.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         docs_url=None,
         redoc_url=None,
     )

@@ -282,3 +282,19 @@ class TestWhatLiveItemsNeed:
         path.unlink()
         path.write_bytes(content)
         assert any("content_text_present.npy" in str(check) for check in broken(bundle))
+
+
+def test_the_lists_of_known_users_can_be_left_out(store, world):
+    bundle = run(store, world, known_lists=0)
+    assert not bundle.has("known.npy")
+
+
+def test_the_lists_of_known_users_leave_out_what_they_have(store, world):
+    bundle = run(store, world, known_lists=15)
+    listed, seen = bundle.array("known.npy"), bundle.matrix("seen.npz").toarray() > 0
+    assert listed.shape == (world.n_users, 15)
+    scores = bundle.array("user_vectors.npy") @ bundle.array("item_vectors.npy").T
+    scores[seen] = -np.inf
+    for user in np.flatnonzero(seen.any(axis=1)).tolist():
+        expected = np.sort(scores[user])[::-1][:15]
+        np.testing.assert_allclose(scores[user, listed[user]], expected, rtol=1e-5)
