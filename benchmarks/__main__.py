@@ -52,10 +52,6 @@ def benchmarks(folder: Path) -> dict[str, Benchmark]:
             ("--folder", f"{kept}/growth", "--scales", "0.015625", "--set", "train.epochs=3"),
             ("--folder", f"{kept}/growth"),
         ),
-        "service": Benchmark(
-            ("--store", f"{kept}/growth/store", "--seconds", "2"),
-            ("--store", f"{kept}/growth/store"),
-        ),
         "factorization": Benchmark((f"{kept}/growth/store",), (f"{kept}/growth/store",)),
     }
 
