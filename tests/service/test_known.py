@@ -1,7 +1,7 @@
 """Lists made beforehand: what they answer is, byte for byte, what a search would have answered."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import orjson
@@ -19,7 +19,9 @@ from pipeline.index.audit import Search
 from pipeline.index.known import known_lists
 from pipeline.ranking import SecondStage
 from serving.app import create_app
+from serving.asker import look_up_many
 from serving.bundle import Bundle
+from serving.known import listed
 from serving.messages import Recommendations
 from serving.recommender import Recommender
 from serving.requests import RecommendRequest
@@ -280,3 +282,24 @@ def owners(parts) -> sp.csr_matrix:
     rows = [items - 1 - user % 3 for user in range(parts.seen.shape[0])]
     ones = np.ones(len(rows), dtype=np.float32)
     return sp.csr_matrix((ones, (range(len(rows)), rows)), shape=parts.seen.shape)
+
+
+class Grown(Bundle):
+    """A bundle to which one item was added: of the first user's own direction, or of none."""
+
+    strength = 0.0
+
+    @property
+    def added_vectors(self):
+        return self.user_vectors[3:4] * np.float32(self.strength)
+
+
+@pytest.mark.parametrize("strength, ready", [(0.0, True), (100.0, False)])
+def test_an_added_item_that_reaches_the_list_is_searched_for(bundle, strength, ready):
+    grown = Grown(**{each.name: getattr(bundle, each.name) for each in fields(bundle)})
+    object.__setattr__(grown, "strength", strength)
+    recommender = Recommender(grown)
+    request = RecommendRequest(user="u3", k=5)
+    assert (recommender.at_hand([request])[0] is not None) == ready
+    (asker,) = look_up_many(grown, [request], [None])
+    assert (listed(grown, asker, 5) is not None) == ready
