@@ -14,6 +14,7 @@ import platform
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -126,7 +127,12 @@ import sys
 from pathlib import Path
 from serving.run import serve
 from serving.settings import Settings
-serve(Settings(store=Path(sys.argv[2]), port=int(sys.argv[1]), verify=False, log_level="error"))
+serve(
+    Settings(
+        store=Path(sys.argv[2]), port=int(sys.argv[1]), state=Path(sys.argv[3]),
+        workers=int(sys.argv[4]), verify=False, log_level="error",
+    )
+)
 """
 
 
@@ -178,9 +184,16 @@ def measured(server: tuple[int, int], case: Case, world: World, seconds: float) 
 
 
 def _cpu_seconds(process: int) -> float:
-    """Return the processor time that a process has taken, all threads together."""
-    fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """Return the processor time that a process and its workers have taken, all threads together."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+        except OSError:  # it has ended
+            continue
+        if process in (int(stat.parent.name), int(fields[1])):
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def ceilings(world: World, seconds: float) -> dict[int, dict[str, Any]]:
@@ -189,20 +202,21 @@ def ceilings(world: World, seconds: float) -> dict[int, dict[str, Any]]:
         return {many: measured(server, Case(known, many), world, seconds) for many in (1, 32)}
 
 
-def records(store: Path, seconds: float, only: str) -> Iterator[dict[str, Any]]:
+def records(store: Path, seconds: float, only: str, workers: int = 1) -> Iterator[dict[str, Any]]:
     """Yield a record for each kind of request, with its rate over that of the empty handler."""
     world = World.of(store)
     empty = ceilings(world, seconds)
     for connections, record in empty.items():
         yield {"case": f"empty handler, {connections} connections", **record}
-    with serving(_SERVE, str(store)) as server:
+    state = tempfile.mkdtemp(prefix="plotpointe-state-")
+    with serving(_SERVE, str(store), state, str(workers)) as server:
         for name, case in CASES.items():
             if only in name:
                 record = measured(server, case, world, seconds)
                 if case.connections in empty and case.lists == 1:
                     rate = empty[case.connections]["per_second"]
                     record["of_empty_handler"] = round(record["per_second"] / rate, 3)
-                yield {"case": name, **record}
+                yield {"case": name, "workers": workers, **record}
 
 
 def main() -> None:
@@ -210,11 +224,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--workers", type=int, default=1, help="processes that answer")
     parser.add_argument("--only", default="", help="part of the names of cases")
     given = parser.parse_args()
     cores = len(os.sched_getaffinity(0))
     machine = {"machine": f"{platform.machine()}, {cores} cores", "load": os.getloadavg()[0]}
-    for record in records(given.store, given.seconds, given.only):
+    for record in records(given.store, given.seconds, given.only, given.workers):
         print(json.dumps(record | machine), flush=True)
 
 

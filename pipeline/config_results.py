@@ -69,6 +69,8 @@ class IndexConfig(Section):
     """Users whose exact top-k the index is measured against."""
     audit_k: int = Field(20, ge=1)
     """The k of that measurement."""
+    known_lists: int = Field(128, ge=0, le=10_000)
+    """Items of each trained user's list that is made beforehand, four bytes each; 0 makes none."""
     recall_floor: float = Field(0.95, ge=0, le=1)
     """The stage fails, and the service is not ready, below this recall."""
     live: bool = True

@@ -193,6 +193,7 @@ KINDS: Mapping[str, Kind] = {
                 "seen.npz": NPZ,
                 "canary_users.npy": NPY,
                 "canary_top.npy": NPY,
+                "known.npy": _optional("npy"),
                 "cooccurrence.npz": NPZ,
                 "*_knn.npz": _optional("npz"),
                 "audit.json": JSON,

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.allowed import Ranked
 from pipeline.arrays import Rows
 from serving.asker import Asker
 from serving.bundle import Bundle
 from serving.contributions import Contributions, by_features, by_popularity, shares
 from serving.ranking import Ranker
 from serving.reasons import Lists, explain
-from serving.retrieval import Ranked
 from serving.summaries import Plain, Summaries
 from serving.wording import TASTE, alike, connection, popularity
 

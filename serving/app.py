@@ -25,7 +25,7 @@ from serving.deployment.opening import open_verified
 from serving.deployment.start import deployed
 from serving.draining import drained
 from serving.keys import KeyRing
-from serving.middleware import BodyLimit, Gate, GateLimits, Json, Keys, Lag, Rate, Watch
+from serving.middleware import BodyLimit, Gate, GateLimits, Json, Keys, Lag, Rate, Ready, Watch
 from serving.problems import add_problems, document_problems
 from serving.settings import Settings
 from serving.telemetry.instruments import Instruments
@@ -86,6 +86,8 @@ def create_app(
         summary="Recommendations from a multi-modal graph model.",
         version=_version(),
         lifespan=lifespan,
+        # The service has traces and metrics of its own, in which no path names anybody.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         docs_url=None,
         redoc_url=None,
     )
@@ -113,6 +115,7 @@ def _surround(app: FastAPI, settings: Settings, tools: Instruments, lag: Lag) ->
         settings.timeout_seconds,
     )
     app.add_middleware(Json)
+    app.add_middleware(Ready)
     app.add_middleware(Gate, limits=limits, metrics=metrics, lag=lag)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, seconds=settings.body_seconds)
     if settings.rate or settings.keys:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 
 from pipeline.arrays import Flags, Floats, Rows
@@ -24,6 +25,10 @@ from serving.reasons import TOGETHER
 HOT: Final = "hot"
 WARM: Final = "warm"
 COLD: Final = "cold"
+
+Listed = npt.NDArray[np.int32]
+
+_KNOWN = "known.npy"
 
 
 _NO_ROWS = np.empty(0, dtype=np.int64)
@@ -85,6 +90,7 @@ class Bundle:
     Shapes:
         item_vectors: (N, D). user_vectors: (U, D). fold_in: (N, D). hot: (N,). popular: (P,).
         seen: CSR (U, N). graphs: CSR (N, N) each. canary_users: (C,). canary_top: (C, k).
+        known: (U, L), what the user has left out.
     """
 
     artifact: Artifact
@@ -102,6 +108,8 @@ class Bundle:
     canary_users: Rows
     canary_top: Rows
     audit: Mapping[str, Any]
+    known: Listed | None = None
+    """The best items of each user, made beforehand; None where there are none, or others now."""
     second_stage: SecondStage | None = None
     """Puts retrieved items in order; None where the vectors alone do."""
 
@@ -145,6 +153,7 @@ class Bundle:
             canary_users=artifact.array("canary_users.npy", mapped=False),
             canary_top=artifact.array("canary_top.npy", mapped=False),
             audit=artifact.json("audit.json"),
+            known=_plain(artifact.array(_KNOWN)) if artifact.has(_KNOWN) else None,
         )
         check(bundle)
         return replace(bundle, second_stage=_second_stage(bundle))
@@ -215,6 +224,15 @@ class Bundle:
         """Return what a user did since the bundle was made: nothing, see serving/live."""
         return NOTHING
 
+    def is_active(self, user: str | None) -> bool:
+        """Return whether a user did anything since the bundle was made: no, see serving/live."""
+        return False
+
+    @property
+    def added_vectors(self) -> Floats:
+        """Return the vectors of items that the bundle was made without: none, see serving/live."""
+        return self.item_vectors[:0]
+
     @cached_property
     def tiers(self) -> list[Tier]:
         """Return for each item hot (trained with interactions), warm (content only) or cold.
@@ -265,7 +283,11 @@ def _second_stage(bundle: Bundle) -> SecondStage | None:
 
 def _float32(array: np.ndarray) -> Floats:
     # A plain view: taking rows of a ``memmap`` makes another, and costs more than the rows.
-    return np.asarray(array.astype(np.float32, copy=False))
+    return _plain(array.astype(np.float32, copy=False))
+
+
+def _plain(array: np.ndarray) -> np.ndarray:
+    return np.asarray(array)
 
 
 def _check_sizes(artifact: Artifact) -> None:
@@ -298,6 +320,9 @@ def check(bundle: Bundle) -> None:
         ),
         **{f"graph {m}": (graph.shape, (items, items)) for m, graph in bundle.graphs.items()},
     }
+    if bundle.known is not None:
+        # Its rows are looked at by ``verify``: reading all of them would take a while.
+        shapes[_KNOWN] = (bundle.known.shape, (users, bundle.known.shape[-1]))
     for name, (found, wanted) in shapes.items():
         if tuple(found) != wanted:
             raise _unfit(bundle.artifact, f"{name} has shape {tuple(found)}, wanted {wanted}")

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy.sparse as sp
 
+from pipeline.allowed import Ranked
 from pipeline.arrays import Floats, Rows
 from pipeline.likeness import of_vectors
 from pipeline.rerank import Caps, Reranking, rerank
 from pipeline.schema import CATEGORIES
 from serving.columns import Columns, FilterError
 from serving.requests import MaxPer, RecommendRequest
-from serving.retrieval import Ranked
 
 POOL = 200
 """Of the best, among which a list is spread out."""

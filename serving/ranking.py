@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
+from pipeline.allowed import Ranked
 from pipeline.arrays import Flags, Floats, Rows
 from pipeline.ranking import SecondStage
 from pipeline.ranking.candidates import with_second
@@ -13,7 +14,6 @@ from pipeline.ranking.evidence import Taste
 from pipeline.ranking.features import VECTORS
 from pipeline.ranking.scorer import BELOW
 from serving.asker import Asker
-from serving.retrieval import Ranked
 
 Parts = tuple[list[str], Floats, Floats]
 """Names of F features, what each adds to the score of each item (k, F), and the rest (k,)."""

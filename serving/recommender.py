@@ -12,7 +12,9 @@ from uuid import uuid4
 
 import numpy as np
 
+from pipeline.allowed import Ranked
 from pipeline.arrays import Rows
+from pipeline.edges import Edges
 from pipeline.errors import DataError, suggest
 from pipeline.ids import UNKNOWN
 from serving import similar
@@ -22,11 +24,13 @@ from serving.bundle import Bundle
 from serving.columns import Columns
 from serving.diversity import POOL, Diversity, spread
 from serving.filters import Filters, Selection
+from serving.fragments import Fragments
 from serving.grammar import Filter
+from serving.known import AtHand, listed
 from serving.messages import BundleName, ItemSummary, Recommendations, SimilarItems
 from serving.ranking import Ranker
 from serving.requests import RankRequest, RecommendRequest
-from serving.retrieval import Ranked, Retriever, Wanted
+from serving.retrieval import Retriever, Wanted
 from serving.summaries import ChangedSummaries, Picture, Plain, Summaries, stored_picture
 from serving.wording import MODEL
 
@@ -61,6 +65,7 @@ class Recommender:
     _retriever: Retriever = field(init=False, repr=False)
     _ranker: Ranker | None = field(init=False, repr=False)
     _diversity: Diversity = field(init=False, repr=False)
+    _at_hand: AtHand | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Set up the steps."""
@@ -74,6 +79,7 @@ class Recommender:
             "_retriever": Retriever(bundle.index, bundle.item_vectors, bundle.depth),
             "_ranker": ranker,
             "_diversity": Diversity(bundle.item_vectors, columns),
+            "_at_hand": None if ranker else self._ready(summaries),
         }
         under = self.under
         if under is not None and bundle.catalogue is under.bundle.catalogue:
@@ -82,6 +88,16 @@ class Recommender:
             made["_retriever"] = under._retriever
         for name, step in made.items():
             object.__setattr__(self, name, step)
+
+    def _ready(self, summaries: Summaries) -> AtHand | None:
+        """Return what answers known users without a search, None where nothing does."""
+        bundle, others = self.bundle, self.under._at_hand if self.under else None
+        if bundle.known is None:
+            return None
+        if others is None:
+            edges, name = Edges.of([*bundle.graphs.values()]), self.name.model_dump()
+            return AtHand(bundle, Fragments(summaries), name, self.new_id, edges)
+        return replace(others, bundle=bundle, fragments=others.fragments.over(summaries))
 
     def _summaries(self) -> Summaries:
         bundle, under = self.bundle, self.under
@@ -124,6 +140,10 @@ class Recommender:
         selections = [self.filters.selection(request.filter) for request in requests]
         return self._answered(look_up_many(self.bundle, requests, selections))
 
+    def at_hand(self, requests: Sequence[RecommendRequest]) -> list[bytes | None]:
+        """Return the answers, as JSON, that need no search; None for each of the others."""
+        return self._at_hand.answers(requests) if self._at_hand else [None] * len(requests)
+
     def rank(self, request: RankRequest) -> Plain:
         """Return the given items in order for a user; all of them, but for unknown ones.
 
@@ -151,12 +171,23 @@ class Recommender:
     def _found(self, askers: Sequence[Asker]) -> list[Found]:
         """Return what is found for each: by the model where it knows something, or popular."""
         known = [asker for asker in askers if asker.vector is not None]
-        retrieved = self._retriever.top([self._wanted(asker) for asker in known])
+        retrieved = self._retrieved(known)
         ranked = self._ranker.best(known, retrieved) if self._ranker else retrieved
         by_model = iter([Found(*each) for each in zip(known, retrieved, ranked, strict=True)])
         return [
             self._popular(asker) if asker.vector is None else next(by_model) for asker in askers
         ]
+
+    def _retrieved(self, askers: Sequence[Asker]) -> list[Ranked]:
+        """Return what the vectors find for each: listed beforehand, or by a search."""
+        wants = [self._wanted(asker) for asker in askers]
+        ready = [
+            listed(self.bundle, *each)
+            for each in zip(askers, (want.count for want in wants), strict=True)
+        ]
+        lacking = [want for want, done in zip(wants, ready, strict=True) if done is None]
+        searched = iter(self._retriever.top(lacking) if lacking else ())
+        return [next(searched) if done is None else done for done in ready]
 
     def _wanted(self, asker: Asker) -> Wanted:
         assert asker.vector is not None

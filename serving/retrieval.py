@@ -8,35 +8,31 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.arrays import Flags, Floats, Rows
+from pipeline.allowed import (
+    SCAN_SHARE,
+    Hunt,
+    Ranked,
+    best,
+    dots,
+    first_fetch,
+    scanned,
+    settled,
+)
+from pipeline.arrays import Floats, Rows
 from pipeline.lists import InvertedLists, processors
-from pipeline.nearest import top_k_faiss, top_k_of_scores
+from pipeline.nearest import top_k_faiss
 from serving.filters import Selection
 from serving.live.grown import GrownIndex
 from serving.telemetry.tracing import span
 
-_SCAN_SHARE = 0.5
-"""Above this share of the catalogue, comparing with every item is the cheaper search."""
-
 _DIRECT_SHARE = 0.1
 """Up to this share of the catalogue, what a filter leaves is scored item by item."""
-
-_SLACK = 1e-5
-"""Relative error allowed between the index's arithmetic and ours."""
 
 _GATHERED_AT_ONCE = 1 << 18
 """Vectors scored afresh at once."""
 
 _TOGETHER = 64
 """From so many queries on, reading each list once for all of them is the faster search."""
-
-_BEYOND = 8
-"""Items scored afresh beyond those wanted."""
-
-_LOWEST = float(np.finfo(np.float32).min)
-
-Ranked = tuple[Rows, Floats]
-"""Item rows, best first, and their scores; equal scores in order of row."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,7 @@ class Wanted:
     @property
     def first_fetch(self) -> int:
         """Return how many to ask the index for: enough for any short list of exclusions."""
-        return 1 + self.count + min(len(self.excluded), self.count + 64)
+        return first_fetch(self.count, len(self.excluded))
 
 
 def top_allowed_naive(vectors: Floats, want: Wanted) -> Ranked:
@@ -72,16 +68,6 @@ def top_allowed_naive(vectors: Floats, want: Wanted) -> Ranked:
     best = sorted(allowed, key=lambda row: (-scores[row], row))[: want.count]
     rows = np.array(best, dtype=np.int64)
     return rows, scores[rows]
-
-
-def dots(vectors: Floats, query: Floats) -> Floats:
-    """Return inner products whose every bit is independent of which other rows are asked for.
-
-    Shapes:
-        vectors: (R, D). query: (D,). returns: (R,).
-    """
-    products: Floats = np.einsum("rd,d->r", vectors, query)
-    return products
 
 
 @dataclass(frozen=True)
@@ -124,18 +110,19 @@ class Retriever:
         fetch = self.depth * max(want.first_fetch for want in wants)
         if self._scanning(fetch, wants[0]):
             return [self._scan(want) for want in wants]
-        queries = np.stack([want.vector for want in wants])
-        settled = self._settled(wants, queries, *self._ask(queries, fetch, wants[0].selection))
+        hunt = _hunt(wants)
+        found = self._ask(hunt.queries, fetch, wants[0].selection)
+        lists = settled(self.vectors, hunt, found, self.depth)
         return [
-            done or self._deeper(want, 2 * fetch) for want, done in zip(wants, settled, strict=True)
+            done or self._deeper(want, 2 * fetch) for want, done in zip(wants, lists, strict=True)
         ]
 
     def _deeper(self, want: Wanted, fetch: int) -> Ranked:
         while not self._scanning(fetch, want):
-            queries = want.vector[None]
-            found = self._ask(queries, fetch, want.selection)
-            if settled := self._settled([want], queries, *found)[0]:
-                return settled
+            hunt = _hunt([want])
+            found = self._ask(hunt.queries, fetch, want.selection)
+            if done := settled(self.vectors, hunt, found, self.depth)[0]:
+                return done
             fetch *= 2
         return self._scan(want)
 
@@ -174,44 +161,7 @@ class Retriever:
 
     def _scanning(self, fetch: int, want: Wanted) -> bool:
         there = len(self.vectors) if want.selection is None else len(want.selection.rows)
-        return fetch >= _SCAN_SHARE * there
-
-    def _settled(
-        self, wants: Sequence[Wanted], queries: Floats, rows: Rows, scores: Floats
-    ) -> list[Ranked | None]:
-        """Return each list if it is full and no item beyond those scored could be on it.
-
-        Only the first few that are allowed are scored afresh; where the last of them is too near
-        the last that is wanted, the list is not settled yet.
-
-        Shapes:
-            queries: (B, D). rows, scores: (B, F).
-        """
-        every = np.arange(len(rows))[:, None]
-        free = (rows >= 0) & ~_among(rows, [want.excluded for want in wants], len(self.vectors))
-        there, whole = free.sum(axis=1), rows[:, -1] >= 0
-        most = max(want.count for want in wants)
-        wide = min(rows.shape[1], self.depth * most + _BEYOND)
-        first = np.argsort(~free, axis=1, kind="stable")[:, :wide]
-        last = np.where(there > wide, scores[every[:, 0], first[:, -1]], scores[:, -1])
-        last = np.where(whole, last, 0)
-        edges = (last + _SLACK * np.maximum(abs(scores[:, 0]), abs(last))).tolist()
-        rows, free = rows[every, first], free[every, first]
-        exact = np.einsum("bfd,bd->bf", self.vectors[rows], queries)
-        exact[~free] = _LOWEST
-        order = np.lexsort((rows, -exact))[:, :most]
-        rows, exact = rows[every, order], exact[every, order]
-        full = [*zip(whole.tolist(), there.tolist(), edges, strict=True)]
-        return [
-            (rows[b, : want.count], exact[b, : want.count])
-            if ended and held >= want.count and self._sure(exact[b], want.count, edge)
-            else None
-            for b, (want, (ended, held, edge)) in enumerate(zip(wants, full, strict=True))
-        ]
-
-    def _sure(self, exact: Floats, count: int, edge: float) -> bool:
-        """Return whether the last that is wanted stands above everything not scored afresh."""
-        return self.depth > 1 or not count or bool(exact[count - 1] > edge)
+        return fetch >= SCAN_SHARE * there
 
     def _scan(self, want: Wanted) -> Ranked:
         """Return the best by scoring every item that the filter leaves."""
@@ -222,39 +172,16 @@ class Retriever:
         if want.selection is not None:
             rows = want.selection.rows
             rows = rows[~np.isin(rows, want.excluded)] if len(want.excluded) else rows
-            return _best(rows, dots(self.vectors[rows], want.vector), want.count)
-        scores = np.asarray(self.vectors @ want.vector)
-        scores[want.excluded] = -np.inf
-        # A few more than wanted: the order at the edge is settled by ``dots``.
-        rows, found = top_k_of_scores(scores[None], want.count + 16)
-        rows = rows[0][np.isfinite(found[0])]
-        return _best(rows, dots(self.vectors[rows], want.vector), want.count)
+            return best(rows, dots(self.vectors[rows], want.vector), want.count)
+        return scanned(self.vectors, want.vector, want.excluded, want.count)
 
 
-def _best(rows: Rows, scores: Floats, count: int) -> Ranked:
-    """Return the best of scored rows; only those that reach the last place are sorted."""
-    if 0 < count < len(rows):
-        reaches = scores >= np.partition(scores, len(rows) - count)[len(rows) - count]
-        rows, scores = rows[reaches], scores[reaches]
-    order = np.lexsort((rows, -scores))[:count]
-    return rows[order], scores[order]
-
-
-def _among(rows: Rows, lists: Sequence[Rows], items: int) -> Flags:
-    """Return which of each row's items stand in its list.
-
-    Shapes:
-        rows: (B, F). lists: B of sorted rows. returns: (B, F).
-    """
-    lengths = [len(each) for each in lists]
-    if not sum(lengths):
-        return np.zeros(rows.shape, dtype=np.bool_)
-    owners = np.repeat(np.arange(len(lists)), lengths)
-    barred = owners * items + np.concatenate(lists)
-    wanted = np.arange(len(rows))[:, None] * items + rows
-    at = np.minimum(np.searchsorted(barred, wanted), len(barred) - 1)
-    found: Flags = barred[at] == wanted
-    return found
+def _hunt(wants: Sequence[Wanted]) -> Hunt:
+    return Hunt(
+        np.stack([want.vector for want in wants]),
+        [want.excluded for want in wants],
+        [want.count for want in wants],
+    )
 
 
 def _selects(index: Any) -> bool:  # noqa: ANN401 - faiss has no types

@@ -4,8 +4,8 @@ import time
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
 
+import orjson
 from structlog.typing import FilteringBoundLogger
 
 from pipeline.errors import PlotpointeError
@@ -124,16 +124,41 @@ class Service:
 
     def recommend_many(self, requests: Sequence[RecommendRequest]) -> list[Plain]:
         """Return the list of each request in order; each arm searches once."""
-        meets = [self.lineup.arm_of(request) for request in requests]
         answers: dict[int, Plain] = {}
-        order = sorted(range(len(requests)), key=lambda at: meets[at].role)
-        for _, places in groupby(order, key=lambda at: meets[at].role):
-            at = [*places]
-            found = self.ask(meets[at[0]], [requests[one] for one in at])
-            answers.update(zip(at, found, strict=True))
+        for arm, places in self._by_arm(requests):
+            found = self.ask(arm, [requests[at] for at in places])
+            answers.update(zip(places, found, strict=True))
         listed = [answers[at] for at in range(len(requests))]
         self.tell(requests, listed)
         return listed
+
+    def at_hand(self, requests: Sequence[RecommendRequest]) -> list[bytes | None]:
+        """Return the answers, as JSON, that need no search; None for each of the others."""
+        found: list[bytes | None] = [None] * len(requests)
+        for arm, places in self._by_arm(requests):
+            started, ready = time.perf_counter(), arm.live.ready
+            if ready is None:
+                continue
+            answers = ready.at_hand([requests[at] for at in places])
+            told = [(at, body) for at, body in zip(places, answers, strict=True) if body]
+            if told:
+                self._note(arm, [False] * len(told), time.perf_counter() - started)
+                self.desk.metrics.count_known(len(told))
+            for at, body in told:
+                found[at] = body
+                if self.lineup.shadow is not None:
+                    self.desk.shadow.offer(self.lineup, requests[at], orjson.loads(body))
+        return found
+
+    def _by_arm(self, requests: Sequence[RecommendRequest]) -> list[tuple[Arm, list[int]]]:
+        """Return the arms that requests meet, each with the places of its requests."""
+        if self.lineup.challenger is None:
+            return [(self.lineup.control, [*range(len(requests))])]
+        met: dict[Role, tuple[Arm, list[int]]] = {}
+        for place, request in enumerate(requests):
+            arm = self.lineup.arm_of(request)
+            met.setdefault(arm.role, (arm, []))[1].append(place)
+        return [*met.values()]
 
     def ask(self, arm: Arm, requests: Sequence[RecommendRequest]) -> list[Plain]:
         """Return an arm's lists; where a challenger fails the control answers in its place."""
@@ -150,15 +175,16 @@ class Service:
                 raise
             desk.log.exception("challenger failed", bundle=arm.fingerprint)
             return self.ask(self.lineup.control, requests)
-        self._note(arm, answers, time.perf_counter() - started)
+        short = [answer["shortfall_reason"] is not None for answer in answers]
+        self._note(arm, short, time.perf_counter() - started)
         return answers
 
-    def _note(self, arm: Arm, answers: Sequence[Plain], seconds: float) -> None:
+    def _note(self, arm: Arm, short: Sequence[bool], seconds: float) -> None:
+        """Note lists of an arm: which were short, and what all of them took."""
         desk, role = self.desk, arm.role
-        short = [answer["shortfall_reason"] is not None for answer in answers]
-        desk.metrics.searched(role, seconds, len(answers), sum(short))
+        desk.metrics.searched(role, seconds, len(short), sum(short))
         if self.lineup.challenger is not None:
-            each = seconds / len(answers)
+            each = seconds / len(short)
             desk.trial.add(role, [Outcome(each, failed=False, short=missing) for missing in short])
 
     def tell(self, requests: Sequence[RecommendRequest], answers: Sequence[Plain]) -> None:

@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from pipeline.allowed import Ranked
 from pipeline.arrays import Floats, Rows
 from pipeline.nearest import top_k_of_scores
 from serving.bundle import Bundle
 from serving.filters import Selection
-from serving.retrieval import Ranked
 
 
 def nearest(bundle: Bundle, row: int, count: int, selection: Selection | None) -> Ranked:

@@ -16,12 +16,13 @@ from pipeline.config import IndexConfig
 from pipeline.errors import ArtifactError
 from pipeline.index.audit import Audit, Exact, Search, audit_until, effort, ndcg
 from pipeline.index.build import build, faiss_threads
+from pipeline.index.known import known_lists
 from pipeline.index.live import bring
 from pipeline.index.recipe import Recipe
 from pipeline.job import Facts, Job
 from pipeline.nearest import top_k_faiss
 from pipeline.ranking.store import second_stage_files
-from pipeline.schema import SPLITS, VALIDATION
+from pipeline.schema import SPLITS, TRAIN, VALIDATION
 
 CANARIES = 64
 """Users whose exact lists the service compares with what its index answers."""
@@ -37,6 +38,7 @@ WIDE_BYTES = 3072
 
 _VECTORS = ("user_vectors.npy", "item_vectors.npy")
 _FOLD_IN = "fold_in.npy"
+_ALL = [*SPLITS.values()]
 
 
 def run(job: Job[IndexConfig]) -> Facts:
@@ -54,16 +56,18 @@ def run(job: Job[IndexConfig]) -> Facts:
     if "ranker" in job.inputs:
         _must_come_from(model, job.inputs["ranker"])
     users, items, fold_in = _checked_vectors(model, interactions.shape_of(tables))
-    train = interactions.user_item(tables)
+    train, seen = (interactions.user_item(tables, splits) for splits in ([TRAIN], _ALL))
     asked = Asked.of(users, items, train, job.config)
     with faiss_threads(job.threads):
-        facts = _index(job, asked, items, (train, tables))
+        facts, search = _index(job, asked, items, (train, tables))
+        if job.config.known_lists:
+            _write_known_lists(job, search, users, seen)
     _link_vectors(model, job.into)
     files.write_array(job.into / _FOLD_IN, fold_in)
     files.write_array(job.into / "canary_users.npy", asked.users[asked.canaries].astype(np.int64))
     canary_top = asked.exact.rows[asked.canaries, : job.config.audit_k]
     files.write_array(job.into / "canary_top.npy", canary_top.astype(np.int64))
-    _write_history(job.into, tables, train)
+    _write_history(job.into, train, seen)
     _link_graphs(job.inputs["graphs"], job.into)
     if "ranker" in job.inputs:
         for name in second_stage_files(job.inputs["ranker"]):
@@ -160,8 +164,8 @@ class Asked:
 
 def _index(
     job: Job[IndexConfig], asked: Asked, items: Floats, known: tuple[sp.csr_matrix, Artifact]
-) -> Facts:
-    """Write the index and its audit; return both with the times, which no file holds.
+) -> tuple[Facts, Search]:
+    """Write the index and its audit; return both with the times, which no file holds, and search.
 
     Files hold no times so that two runs of one request write the same bytes. The canaries come
     first: they are few, so the floor must hold for them too, or the service would not be ready.
@@ -182,11 +186,24 @@ def _index(
     report |= {"recall_floor": floor, "canary_recall": canaries.recall, "ndcg": worth}
     files.write_json(job.into / "audit.json", report)
     assert building.cost is not None
-    return report | {
+    facts = report | {
         "build_seconds": building.cost.wall_seconds,
         "seconds_per_query": found.seconds_per_query,
         "exact_seconds_per_query": found.exact_seconds_per_query,
     }
+    return facts, search
+
+
+def _write_known_lists(
+    job: Job[IndexConfig], search: Search, users: Floats, seen: sp.csr_matrix
+) -> None:
+    with (
+        measure.task("known lists"),
+        job.task.progress("known lists", total=len(users), unit="users") as bar,
+    ):
+        count = min(job.config.known_lists, len(search.vectors))
+        listed = known_lists(search, users, seen, count, bar.advance)
+    files.write_array(job.into / "known.npy", listed)
 
 
 def worth_of(
@@ -243,11 +260,11 @@ def _report(recipe: Recipe, search: Search, found: Audit, bytes_per_item: float)
     return report | ({effort_name: effort(search.index)} if effort_name else {})
 
 
-def _write_history(into: Path, tables: Artifact, train: sp.csr_matrix) -> None:
+def _write_history(into: Path, train: sp.csr_matrix, seen: sp.csr_matrix) -> None:
     counts = np.bincount(train.indices, minlength=train.shape[1])
     files.write_array(into / "hot.npy", counts > 0)
     files.write_array(into / "popular.npy", np.argsort(-counts, kind="stable"))
-    files.write_matrix(into / "seen.npz", interactions.user_item(tables, [*SPLITS.values()]))
+    files.write_matrix(into / "seen.npz", seen)
 
 
 def _link_vectors(model: Artifact, into: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.artifacts import Artifact
 from pipeline.nearest import open_index, recall_by_score, top_k_exact, top_k_rescored
-from pipeline.promises import newcomers, ranking
+from pipeline.promises import known, newcomers, ranking
 from pipeline.promises.check import Check, binary, equal, finite, input_of, within
 from pipeline.ranking.space import unit
 from pipeline.ranking.store import SETTINGS
@@ -31,6 +31,8 @@ def checks(artifact: Artifact) -> Iterator[Check]:
     if artifact.has(SETTINGS):
         yield from ranking.checks(artifact)
     yield from newcomers.checks(artifact)
+    if artifact.has(known.KNOWN):
+        yield from known.checks(artifact)
     index, problem = _opened(artifact)
     yield Check("items.faiss", "can be opened", problem is None, str(problem))
     if index is None:

@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from pipeline.allowed import Ranked
 from pipeline.arrays import Floats
 from serving.live.attach import Attaching
 from serving.live.overlay import Overlay
-from serving.retrieval import Ranked
 
 
 def most_alike(

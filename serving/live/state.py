@@ -105,6 +105,13 @@ class Live:
         return self._view
 
     @property
+    def ready(self) -> Recommender | None:
+        """Return what answers, None where there is something to be read first, which may wait."""
+        at = self._at_items, self._at_feedback
+        behind = self._items.has_more(at[0]) or self._feedback.has_more(at[1])
+        return None if behind else self._view
+
+    @property
     def stamp(self) -> Hashable:
         """Return what is another whenever an answer may be: how far the journals were read.
 

@@ -211,6 +211,15 @@ class LiveBundle(Bundle):
         found = self.activities.get(user, NOTHING) if user is not None else NOTHING
         return found.below(len(self.catalogue))
 
+    def is_active(self, user: str | None) -> bool:
+        """Return whether a user did anything since the bundle was made."""
+        return user in self.activities
+
+    @property
+    def added_vectors(self) -> Floats:
+        """Return the vectors of the items that were added since."""
+        return self.overlay.vectors
+
     @cached_property
     def tiers(self) -> list[Tier]:
         """Return for each item hot, warm or cold."""

@@ -77,6 +77,7 @@ class Metrics:
         self.recommended = self._counter(
             "recommendations", "Lists recommended.", "strategy", "user_tier"
         )
+        self._known = self.recommended.labels("model", "hot")
         self.short = self._counter("shortfalls", "Lists shorter than asked for.")
         self.batches = self._histogram("batch_size", "Lists of one search.", _SIZES)
         self.cached = self._counter("cache_lookups", "Answers looked up.", "outcome")
@@ -137,6 +138,10 @@ class Metrics:
             self.recommended.labels(*kind).inc(count)
         if short := sum(answer["shortfall_reason"] is not None for answer in answers):
             self.short.inc(short)
+
+    def count_known(self, lists: int) -> None:
+        """Count whole lists of known users."""
+        self._known.inc(lists)
 
     def searched(self, arm: str, seconds: float, lists: int, short: int) -> None:
         """Note one search of an arm."""

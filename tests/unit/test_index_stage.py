@@ -89,7 +89,8 @@ def same(_, array):
 def test_every_file_of_the_kind(store, world, chosen):
     bundle = run(store, world, **chosen)
     required = {n for n, spec in schema.KINDS["bundle"].files.items() if spec.required}
-    assert set(bundle.manifest["files"]) == required | {"text_knn.npz", "image_knn.npz"}
+    optional = {"text_knn.npz", "image_knn.npz", "known.npy"}
+    assert set(bundle.manifest["files"]) == required | optional
     told = bundle.json("audit.json")
     assert told["recall"] == bundle.facts["recall"] >= 0.95
     assert told["method"] == chosen.get("method", "flat")
@@ -281,3 +282,19 @@ class TestWhatLiveItemsNeed:
         path.unlink()
         path.write_bytes(content)
         assert any("content_text_present.npy" in str(check) for check in broken(bundle))
+
+
+def test_the_lists_of_known_users_can_be_left_out(store, world):
+    bundle = run(store, world, known_lists=0)
+    assert not bundle.has("known.npy")
+
+
+def test_the_lists_of_known_users_leave_out_what_they_have(store, world):
+    bundle = run(store, world, known_lists=15)
+    listed, seen = bundle.array("known.npy"), bundle.matrix("seen.npz").toarray() > 0
+    assert listed.shape == (world.n_users, 15)
+    scores = bundle.array("user_vectors.npy") @ bundle.array("item_vectors.npy").T
+    scores[seen] = -np.inf
+    for user in np.flatnonzero(seen.any(axis=1)).tolist():
+        expected = np.sort(scores[user])[::-1][:15]
+        np.testing.assert_allclose(scores[user, listed[user]], expected, rtol=1e-5)
