@@ -15,7 +15,8 @@ import os
 import platform
 import random
 import tempfile
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.load import Target
-from benchmarks.soak_asking import K, WITHOUT_OURS, Known, Ledger, asked
+from benchmarks.soak_asking import WITHOUT_OURS, K, Known, Ledger, asked
 from benchmarks.soak_service import HOST, WORKERS, Memory, Service, copied
 from benchmarks.soak_writing import Feedback, Items, Line, Steadily, Written
 from pipeline.artifacts import Store
@@ -48,7 +49,7 @@ class Plan:
     kill_every: float = 60.0
     swap_every: float = 30.0
     feedback_every: float = 0.25
-    items_every: float = 0.5
+    items_every: float = 1.0
     finding: float = 8.0
     """Seconds of asking as fast as answers come, to find the rate."""
 
@@ -81,10 +82,11 @@ class World:
             raise SystemExit("the bundles are not of the same users")
         random.Random(0).shuffle(users)
         widths = {name: each.width for name, each in Attaching(first).contents.items()}
+        least = min(widths, key=lambda name: widths[name])
         items = [str(key) for key in first.catalogue.ids.keys]
         lists = {bundle.fingerprint: _lists(bundle, users) for bundle in bundles}
         names = [bundle.fingerprint for bundle in bundles]
-        return cls(names, users, users[: len(users) // 10], items, widths, lists)
+        return cls(names, users, users[: len(users) // 10], items, {least: widths[least]}, lists)
 
 
 def _lists(bundle: Bundle, users: list[str]) -> dict[str, list[str]]:
@@ -118,21 +120,22 @@ def soaked(store: Path, plan: Plan, folder: Path) -> dict[str, Any]:
 def _soaked(service: Service, world: World, plan: Plan) -> dict[str, Any]:
     target = Target(HOST, service.port)
     known = Known(world.lists)
-    warm = Ledger(known)
-    found = asked(target, warm, world.users, None, plan.finding)
-    ledger, written = Ledger(known), (Written(), Written())
+    warm, ledger, written = Ledger(known), Ledger(known), (Written(), Written())
     feedback = Feedback(Line(service, written[0]), known, world.fed, world.items)
     items = Items(Line(service, written[1]), known, world.widths)
     turns, points = itertools.cycle(world.bundles), Store(service.store)
     swaps, kills = [], []
     memory = Memory(service)
-    doing = [
-        Steadily(feedback, plan.feedback_every),
-        Steadily(items, plan.items_every),
+    writing = [Steadily(feedback, plan.feedback_every), Steadily(items, plan.items_every)]
+    shaking = [
         Steadily(lambda _: swaps.append(_promoted(points, next(turns))), plan.swap_every),
         Steadily(lambda _: kills.append(service.kill_youngest()), plan.kill_every),
     ]
-    for thread in (memory, *doing):
+    doing = [*writing, *shaking]
+    for thread in writing:
+        thread.start()
+    found = asked(target, warm, world.users, None, plan.finding)
+    for thread in (memory, *shaking):
         thread.start()
     answered = asked(target, ledger, world.users, plan.share * found, plan.seconds)
     for thread in (*doing, memory):
@@ -148,7 +151,7 @@ def _soaked(service: Service, world: World, plan: Plan) -> dict[str, Any]:
         "swaps": len(swaps), "kills": sum(kills), "workers": WORKERS,
         "lists": dict(ledger.bundles), "late_ms": _percentiles(ledger.late),
         "wrong": len(wrong), "wrong_first": wrong[:5],
-        **_errors(service, ledger, written), "sent_again": sum(each.again for each in written),
+        **_errors(service, [warm, ledger], written), "sent_again": sum(each.again for each in written),
         "memory": memory.record(), "items_added": items.added,
         "items_missing": items.missing(service),
     }  # fmt: skip
@@ -166,12 +169,15 @@ def _promoted(store: Store, fingerprint: str) -> str:
     return fingerprint
 
 
-def _errors(service: Service, ledger: Ledger, written: tuple[Written, ...]) -> dict[str, Any]:
+def _errors(
+    service: Service, ledgers: Sequence[Ledger], written: Sequence[Written]
+) -> dict[str, Any]:
     """Return what failed: by what it was, and what killed workers had open apart."""
-    lost = [*ledger.lost, *(each for writer in written for each in writer.lost)]
+    lost = [each for part in (*ledgers, *written) for each in part.lost]
     open_then = sum(service.was_killed(*each) for each in lost)
-    refused = sum((writer.refused for writer in written), ledger.refused)
-    requests = len(ledger.late) + len(ledger.lost) + sum(writer.requests for writer in written)
+    refused: Counter[str] = sum((part.refused for part in (*ledgers, *written)), Counter())
+    requests = sum(len(ledger.late) + len(ledger.lost) for ledger in ledgers)
+    requests += sum(writer.requests for writer in written)
     others = len(lost) - open_then
     return {
         "requests": requests,
@@ -196,6 +202,7 @@ def claims(record: Mapping[str, Any]) -> dict[str, bool]:
         "no lost feedback": all(not (k["lost"] or k["twice"] or k["unasked"]) for k in kept),
         "no lost item": all(len(s) == WORKERS and not any(s.values()) for s in shown),
         "few errors": record["error_rate"] <= ERRORS,
+        "nothing else died": sum(record["logged"].values()) == record["kills"],
         "memory flat": record["memory"]["oldest_second_half"]["share"] <= FLAT,
     }
 

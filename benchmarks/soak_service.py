@@ -169,13 +169,15 @@ class Memory(threading.Thread):
     def record(self) -> dict[str, Any]:
         """Return the memory of all workers, and the growth of the one that lived throughout."""
         first, last = self.samples[0][1], self.samples[-1][1]
-        whole = [sum(held.values()) / 1e6 for _, held in self.samples if len(held) == WORKERS]
         oldest = next((pid for pid in first if pid in last), None)
+        youngest = next((pid for pid in reversed(last) if pid != oldest), None)
+        whole = [sum(held.values()) / 1e6 for _, held in self.samples if len(held) == WORKERS]
         lived = [(at, held[oldest] / 1e6) for at, held in self.samples if oldest in held]
         return {
             "workers_mb": spread(whole),
             "oldest_mb": spread([held for _, held in lived]),
             "oldest_second_half": growth(lived),
+            "youngest_mb": spread([h[youngest] / 1e6 for _, h in self.samples if youngest in h]),
         }
 
 

@@ -77,7 +77,12 @@ class Line:
         return self._connection
 
     def until(
-        self, wanted: set[int], verb: str, path: str, body: Any = None, **headers: str
+        self,
+        wanted: set[int],
+        verb: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        **headers: str,
     ) -> tuple[int, Any]:
         """Return what was answered, once it is one of the statuses that are wanted."""
         while True:
@@ -200,7 +205,7 @@ class Steadily(threading.Thread):
     def __init__(self, what: Callable[[random.Random], object], every: float) -> None:
         """Do it every so many seconds."""
         super().__init__(daemon=True)
-        self.what, self.every, self.rng = what, every, random.Random(str(what))
+        self.what, self.every, self.rng = what, every, random.Random(0)
         self.end, self.failed = threading.Event(), ""
 
     def run(self) -> None:
