@@ -15,6 +15,7 @@ import os
 import platform
 import random
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,14 +25,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.load import Target
-from benchmarks.soak_asking import WITHOUT_OURS, K, Known, Ledger, asked
+from benchmarks.soak_asking import Known, Ledger, asked
 from benchmarks.soak_service import HOST, WORKERS, Memory, Service, copied
+from benchmarks.soak_world import World
 from benchmarks.soak_writing import Feedback, Items, Line, Steadily, Written
 from pipeline.artifacts import Store
-from serving.bundle import Bundle
-from serving.live.attach import Attaching
-from serving.recommender import Recommender
-from serving.requests import RecommendRequest
 
 ERRORS = 1e-5
 """Most requests that fail, apart from those that a killed worker had open."""
@@ -54,143 +52,123 @@ class Plan:
     """Seconds of asking as fast as answers come, to find the rate."""
 
 
-@dataclass(frozen=True)
-class World:
-    """What is asked of, and what the bundles answer."""
-
-    bundles: list[str]
-    users: list[str]
-    fed: list[str]
-    """Users who give feedback."""
-    items: list[str]
-    widths: Mapping[str, int]
-    lists: Mapping[str, Mapping[str, list[str]]]
-
-    @classmethod
-    def of(cls, store: Path) -> "World":
-        """Return the world of a store's bundles.
-
-        Raises:
-            SystemExit: there are not two bundles, or their users differ.
-        """
-        bundles = [Bundle.of(artifact) for artifact in Store(store).all("bundle")]
-        if len(bundles) < 2:
-            raise SystemExit("the store holds fewer than two bundles")
-        first = bundles[0]
-        users = [str(key) for key in first.users.keys]
-        if any([*map(str, bundle.users.keys)] != users for bundle in bundles):
-            raise SystemExit("the bundles are not of the same users")
-        random.Random(0).shuffle(users)
-        widths = {name: each.width for name, each in Attaching(first).contents.items()}
-        least = min(widths, key=lambda name: widths[name])
-        items = [str(key) for key in first.catalogue.ids.keys]
-        lists = {bundle.fingerprint: _lists(bundle, users) for bundle in bundles}
-        names = [bundle.fingerprint for bundle in bundles]
-        return cls(names, users, users[: len(users) // 10], items, {least: widths[least]}, lists)
-
-
-def _lists(bundle: Bundle, users: list[str]) -> dict[str, list[str]]:
-    """Return what a bundle alone answers; a filter that leaves every item changes nothing."""
-    recommender, found = Recommender(bundle), {}
-    for user in users:
-        request = RecommendRequest(user=user, k=K, explain=False)
-        found[user] = [item["id"] for item in recommender.plain([request])[0]["items"]]
-    for user in users[:20]:
-        filtered = RecommendRequest.model_validate(
-            {"user": user, "k": K, "explain": False, "filter": WITHOUT_OURS}
-        )
-        again = [item["id"] for item in recommender.plain([filtered])[0]["items"]]
-        if again != found[user]:
-            raise SystemExit(f"a filter that leaves everything changes the list of {user}")
-    return found
-
-
 def soaked(store: Path, plan: Plan, folder: Path) -> dict[str, Any]:
     """Return the record of a soak; the service's store, state and log are in the folder."""
     world = World.of(store)
     service = Service(copied(store, folder / "store"), folder / "service.log")
     service.start()
     try:
-        return _soaked(service, world, plan)
+        soak = Soak(service, world, plan)
+        record = soak.run() | soak.counted() | soak.kept()
     finally:
         if service.process.poll() is None:
             service.stop()
-
-
-def _soaked(service: Service, world: World, plan: Plan) -> dict[str, Any]:
-    target = Target(HOST, service.port)
-    known = Known(world.lists)
-    warm, ledger, written = Ledger(known), Ledger(known), (Written(), Written())
-    feedback = Feedback(Line(service, written[0]), known, world.fed, world.items)
-    items = Items(Line(service, written[1]), known, world.widths)
-    turns, points = itertools.cycle(world.bundles), Store(service.store)
-    swaps, kills = [], []
-    memory = Memory(service)
-    writing = [Steadily(feedback, plan.feedback_every), Steadily(items, plan.items_every)]
-    shaking = [
-        Steadily(lambda _: swaps.append(_promoted(points, next(turns))), plan.swap_every),
-        Steadily(lambda _: kills.append(service.kill_youngest()), plan.kill_every),
-    ]
-    doing = [*writing, *shaking]
-    for thread in writing:
-        thread.start()
-    found = asked(target, warm, world.users, None, plan.finding)
-    for thread in (memory, *shaking):
-        thread.start()
-    answered = asked(target, ledger, world.users, plan.share * found, plan.seconds)
-    for thread in (*doing, memory):
-        thread.end.set()
-        thread.join()
-    service.wait()
-    wrong = [*warm.wrong, *ledger.wrong, *(fault for each in written for fault in each.wrong)]
-    wrong += [thread.failed for thread in doing if thread.failed]
-    record = {
-        "seconds": plan.seconds, "sustained_per_second": round(found, 1),
-        "asked_per_second": round(plan.share * found, 1),
-        "answered_per_second": round(answered, 1),
-        "swaps": len(swaps), "kills": sum(kills), "workers": WORKERS,
-        "lists": dict(ledger.bundles), "late_ms": _percentiles(ledger.late),
-        "wrong": len(wrong), "wrong_first": wrong[:5],
-        **_errors(service, [warm, ledger], written), "sent_again": sum(each.again for each in written),
-        "memory": memory.record(), "items_added": items.added,
-        "items_missing": items.missing(service),
-    }  # fmt: skip
-    service.stop()
-    record["feedback"] = feedback.kept(service.store / ".service")
-    service.start()
-    record["items_missing_after_restart"] = items.missing(service)
-    record["feedback_after_restart"] = feedback.kept(service.store / ".service")
     record["logged"] = dict(service.logged())
     return record | {"claims": claims(record)}
 
 
-def _promoted(store: Store, fingerprint: str) -> str:
-    store.point("bundle", fingerprint, "a soak")
-    return fingerprint
+class Soak:
+    """One soak of a service that has just started."""
+
+    def __init__(self, service: Service, world: World, plan: Plan) -> None:
+        """Get everything ready."""
+        self.service, self.world, self.plan = service, world, plan
+        known = Known(world.lists)
+        self.ledgers = [Ledger(known), Ledger(known)]
+        self.written = [Written(), Written()]
+        lines = [Line(service, written) for written in self.written]
+        self.feedback = Feedback(lines[0], known, world.fed, world.items)
+        self.items = Items(lines[1], known, world.widths)
+        self.memory = Memory(service)
+        self.swaps, self.kills = 0, 0
+        self.failed: list[str] = []
+
+    def run(self) -> dict[str, Any]:
+        """Return the rates, after everything was done that the plan says."""
+        plan, turns = self.plan, itertools.cycle(self.world.bundles)
+        store, target = Store(self.service.store), Target(HOST, self.service.port)
+
+        def promote(_: random.Random) -> None:
+            """Promote the next bundle."""
+            store.point("bundle", next(turns), "a soak")
+            self.swaps += 1
+
+        def kill(_: random.Random) -> None:
+            """Kill a worker."""
+            self.kills += self.service.kill_youngest()
+
+        writing = [
+            Steadily(self.feedback, plan.feedback_every),
+            Steadily(self.items, plan.items_every),
+        ]
+        shaking = [Steadily(promote, plan.swap_every), Steadily(kill, plan.kill_every)]
+        _start(writing)
+        found = asked(target, self.ledgers[0], self.world.users, None, plan.finding)
+        _start([*shaking, self.memory])
+        rate = plan.share * found
+        answered = asked(target, self.ledgers[1], self.world.users, rate, plan.seconds)
+        for thread in (*shaking, *writing, self.memory):
+            thread.end.set()
+            thread.join()
+        for each in (self.feedback, self.items):
+            each.line.close()
+        self.failed = [each.failed for each in (*shaking, *writing) if each.failed]
+        self.service.wait()
+        rates = {"sustained": found, "asked": rate, "answered": answered}
+        return {
+            "seconds": plan.seconds,
+            "per_second": {name: round(value, 1) for name, value in rates.items()},
+        }
+
+    def counted(self) -> dict[str, Any]:
+        """Return what was counted while it ran."""
+        faults = [fault for part in (*self.ledgers, *self.written) for fault in part.wrong]
+        faults += self.failed
+        late = np.array(self.ledgers[1].late or [0.0]) * 1e3
+        return {
+            "swaps": self.swaps, "kills": self.kills, "workers": WORKERS,
+            "lists": dict(sum((each.bundles for each in self.ledgers), Counter())),
+            "late_ms": {f"p{q}": round(float(np.percentile(late, q))) for q in (50, 95, 99, 100)},
+            "wrong": len(faults), "wrong_first": faults[:5], **self._errors(),
+            "sent_again": sum(each.again for each in self.written),
+            "memory": self.memory.record(),
+        }  # fmt: skip
+
+    def _errors(self) -> dict[str, Any]:
+        """Return what failed: by what it was, and what killed workers had open apart."""
+        parts = (*self.ledgers, *self.written)
+        lost = [each for part in parts for each in part.lost]
+        open_then = sum(self.service.was_killed(*each) for each in lost)
+        refused: Counter[str] = sum((part.refused for part in parts), Counter())
+        requests = sum(part.requests for part in parts)
+        failed = len(lost) - open_then + sum(refused.values())
+        return {
+            "requests": requests,
+            "lost_with_killed_workers": open_then,
+            "lost_otherwise": len(lost) - open_then,
+            "refused": dict(refused),
+            "error_rate": failed / max(1, requests),
+        }
+
+    def kept(self) -> dict[str, Any]:
+        """Return what is kept of feedback and items, before and after a start anew."""
+        state, items = self.service.store / ".service", self.items
+        missing = items.missing(self.service)
+        self.service.stop()
+        kept = self.feedback.kept(state)
+        self.service.start()
+        return {
+            "feedback": kept,
+            "feedback_after_restart": self.feedback.kept(state),
+            "items": {"added": items.added, "deleted": items.added - len(items.there)},
+            "items_missing": missing,
+            "items_missing_after_restart": items.missing(self.service),
+        }
 
 
-def _errors(
-    service: Service, ledgers: Sequence[Ledger], written: Sequence[Written]
-) -> dict[str, Any]:
-    """Return what failed: by what it was, and what killed workers had open apart."""
-    lost = [each for part in (*ledgers, *written) for each in part.lost]
-    open_then = sum(service.was_killed(*each) for each in lost)
-    refused: Counter[str] = sum((part.refused for part in (*ledgers, *written)), Counter())
-    requests = sum(len(ledger.late) + len(ledger.lost) for ledger in ledgers)
-    requests += sum(writer.requests for writer in written)
-    others = len(lost) - open_then
-    return {
-        "requests": requests,
-        "lost_with_killed_workers": open_then,
-        "lost_otherwise": others,
-        "refused": dict(refused),
-        "error_rate": (others + sum(refused.values())) / max(1, requests),
-    }
-
-
-def _percentiles(seconds: list[float]) -> dict[str, float]:
-    found = np.array(seconds or [0.0]) * 1e3
-    return {f"p{q}": round(float(np.percentile(found, q)), 1) for q in (50, 95, 99, 100)}
+def _start(threads: Sequence[threading.Thread]) -> None:
+    for thread in threads:
+        thread.start()
 
 
 def claims(record: Mapping[str, Any]) -> dict[str, bool]:

@@ -76,6 +76,11 @@ class Ledger:
     late: list[float] = field(default_factory=list)
     """Seconds from when each request was due to its answer."""
 
+    @property
+    def requests(self) -> int:
+        """Return how many were sent and came to an end."""
+        return len(self.late) + len(self.lost)
+
     def take(self, asked: "Sent", status: int, body: bytes) -> None:
         """Note one answer."""
         now = time.perf_counter()

@@ -58,7 +58,7 @@ class Line:
             answer = connection.getresponse()
             said = answer.read()
         except (OSError, http.client.HTTPException) as error:
-            self._connection = None
+            self.close()
             if self._port:
                 self.written.lost.append((self._port, time.perf_counter()))
             else:
@@ -66,10 +66,15 @@ class Line:
             return 0, None
         return answer.status, json.loads(said)
 
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
     def _opened(self) -> http.client.HTTPConnection:
         if self._connection is None or time.perf_counter() - self._since > 2.0:
-            if self._connection is not None:
-                self._connection.close()
+            self.close()
             self._port, self._since = 0, time.perf_counter()
             self._connection = http.client.HTTPConnection(HOST, self.service.port, timeout=15)
             self._connection.connect()
