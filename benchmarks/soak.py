@@ -17,7 +17,7 @@ import random
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,7 @@ class Soak:
         known = Known(world.lists)
         self.ledgers = [Ledger(known), Ledger(known)]
         self.written = [Written(), Written()]
+        self.parts: list[Ledger | Written] = [*self.ledgers, *self.written]
         lines = [Line(service, written) for written in self.written]
         self.feedback = Feedback(lines[0], known, world.fed, world.items)
         self.items = Items(lines[1], known, world.widths)
@@ -108,8 +109,7 @@ class Soak:
         rate = plan.share * found
         answered = asked(target, self.ledgers[1], self.world.users, rate, plan.seconds)
         for thread in (*shaking, *writing, self.memory):
-            thread.end.set()
-            thread.join()
+            thread.finish()
         for each in (self.feedback, self.items):
             each.line.close()
         self.failed = [each.failed for each in (*shaking, *writing) if each.failed]
@@ -122,7 +122,7 @@ class Soak:
 
     def counted(self) -> dict[str, Any]:
         """Return what was counted while it ran."""
-        faults = [fault for part in (*self.ledgers, *self.written) for fault in part.wrong]
+        faults = [fault for part in self.parts for fault in part.wrong]
         faults += self.failed
         late = np.array(self.ledgers[1].late or [0.0]) * 1e3
         return {
@@ -136,7 +136,7 @@ class Soak:
 
     def _errors(self) -> dict[str, Any]:
         """Return what failed: by what it was, and what killed workers had open apart."""
-        parts = (*self.ledgers, *self.written)
+        parts = self.parts
         lost = [each for part in parts for each in part.lost]
         open_then = sum(self.service.was_killed(*each) for each in lost)
         refused: Counter[str] = sum((part.refused for part in parts), Counter())
@@ -166,7 +166,7 @@ class Soak:
         }
 
 
-def _start(threads: Sequence[threading.Thread]) -> None:
+def _start(threads: Iterable[threading.Thread]) -> None:
     for thread in threads:
         thread.start()
 

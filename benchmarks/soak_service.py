@@ -147,15 +147,28 @@ def ports_of(worker: psutil.Process) -> set[int]:
     return set()
 
 
-class Memory(threading.Thread):
+class Until(threading.Thread):
+    """A thread that works until it is to end."""
+
+    def __init__(self) -> None:
+        """Start later."""
+        super().__init__(daemon=True)
+        self.end = threading.Event()
+
+    def finish(self) -> None:
+        """Let it end, and wait for that."""
+        self.end.set()
+        self.join()
+
+
+class Memory(Until):
     """Samples what each worker holds for itself alone."""
 
     def __init__(self, service: Service, every: float = 1.0) -> None:
         """Sample every so many seconds, once started."""
-        super().__init__(daemon=True)
+        super().__init__()
         self.service, self.every = service, every
         self.samples: list[tuple[float, dict[int, int]]] = []
-        self.end = threading.Event()
 
     def run(self) -> None:
         """Sample until the end."""

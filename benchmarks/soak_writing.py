@@ -3,7 +3,6 @@
 import http.client
 import json
 import random
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -15,7 +14,7 @@ from uuid import uuid4
 import numpy as np
 
 from benchmarks.soak_asking import OURS, SHELF, Known
-from benchmarks.soak_service import HOST, Service
+from benchmarks.soak_service import HOST, Service, Until
 from serving.live.export import events_of
 
 _PADDING = "x" * 3_000
@@ -121,11 +120,13 @@ class Feedback:
             for item in chosen
         ]  # fmt: skip
         key = uuid4().hex
+        # Before it is sent: it may count before its confirmation is here.
+        hidden = self.known.hidden.setdefault(user, [])
         _, answer = self._post(events, key)
         if answer["accepted"] != 2 and not answer["repeated"]:
             self.line.written.wrong.append(f"a fresh batch was answered {answer}")
         self.confirmed += [str(event["id"]) for event in events]
-        self.known.hidden.setdefault(user, []).extend(chosen)
+        hidden.extend(chosen)
         if rng.random() < _AGAIN:
             self._again(events, key, rng)
 
@@ -204,14 +205,14 @@ class Items:
         return found
 
 
-class Steadily(threading.Thread):
+class Steadily(Until):
     """Does something over and over until the end."""
 
     def __init__(self, what: Callable[[random.Random], object], every: float) -> None:
         """Do it every so many seconds."""
-        super().__init__(daemon=True)
+        super().__init__()
         self.what, self.every, self.rng = what, every, random.Random(0)
-        self.end, self.failed = threading.Event(), ""
+        self.failed = ""
 
     def run(self) -> None:
         """Do it."""

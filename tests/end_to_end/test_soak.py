@@ -102,6 +102,6 @@ def test_a_short_soak_finds_nothing_wrong(tmp_path):
     record = soaked(made.store.root, plan, tmp_path / "soak")
     held = claims(record)
     del held["memory flat"]  # seconds say nothing about it
-    assert all(held.values()), record
+    assert all(held.values()), (record["wrong_first"], record)
     assert record["kills"] == 1 and record["swaps"] >= 2
     assert record["feedback"]["confirmed"] and record["items"]["added"]
