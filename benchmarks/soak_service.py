@@ -10,8 +10,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,10 +66,8 @@ class Service:
         """Wait until as many workers answer as there should be."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            with suppress(OSError, http.client.HTTPException):
-                if len(connections := self.connected()) == WORKERS:
-                    for connection in connections.values():
-                        connection.close()
+            with suppress(OSError, http.client.HTTPException), self.connected() as there:
+                if len(there) == WORKERS:
                     return
             if self.process.poll() is not None:
                 raise SystemExit(f"the service ended; see {self.log}")
@@ -90,23 +88,23 @@ class Service:
                     found += [child] if "spawn_main" in " ".join(child.cmdline()) else []
         return sorted(found, key=lambda worker: (worker.create_time(), worker.pid))
 
-    def connected(self) -> dict[int, http.client.HTTPConnection]:
-        """Return a connection to each worker that takes one, by its process."""
-        tried, found = [], {}
-        for _ in range(16):
-            connection = http.client.HTTPConnection(HOST, self.port, timeout=10)
-            connection.request("GET", "/health/live")
-            connection.getresponse().read()
-            tried.append(connection)
-        for worker in self.workers():
-            ports = ports_of(worker)
-            mine = (c for c in tried if c.sock.getsockname()[1] in ports)
-            if (one := next(mine, None)) is not None:
-                found[worker.pid] = one
-        for connection in tried:
-            if connection not in found.values():
-                connection.close()
-        return found
+    @contextmanager
+    def connected(self) -> Iterator[dict[int, http.client.HTTPConnection]]:
+        """Yield a connection to each worker that takes one, by its process."""
+        with ExitStack() as stack:
+            tried = []
+            for _ in range(16):
+                connection = http.client.HTTPConnection(HOST, self.port, timeout=10)
+                tried.append(stack.enter_context(closing(connection)))
+                connection.request("GET", "/health/live")
+                connection.getresponse().read()
+            found = {}
+            for worker in self.workers():
+                ports = ports_of(worker)
+                mine = (each for each in tried if each.sock.getsockname()[1] in ports)
+                if (one := next(mine, None)) is not None:
+                    found[worker.pid] = one
+            yield found
 
     def kill_youngest(self) -> bool:
         """Kill a worker at once, and note which connections it held; not the oldest worker.

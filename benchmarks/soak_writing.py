@@ -193,15 +193,15 @@ class Items:
     def missing(self, service: Service) -> dict[str, int]:
         """Return by worker how many items it does not show, or shows though they were deleted."""
         found: dict[str, int] = {}
-        for at, connection in enumerate(service.connected().values()):
-            wrong = 0
-            for key in (*self.there, *self.known.gone):
-                connection.request("GET", f"/v1/items/{key}")
-                answer = connection.getresponse()
-                answer.read()
-                wrong += answer.status != (404 if key in self.known.gone else 200)
-            connection.close()
-            found[f"worker {at}"] = wrong
+        with service.connected() as workers:
+            for at, connection in enumerate(workers.values()):
+                wrong = 0
+                for key in (*self.there, *self.known.gone):
+                    connection.request("GET", f"/v1/items/{key}")
+                    answer = connection.getresponse()
+                    answer.read()
+                    wrong += answer.status != (404 if key in self.known.gone else 200)
+                found[f"worker {at}"] = wrong
         return found
 
 
