@@ -157,8 +157,10 @@ class Soak:
         self.service.stop()
         kept = self.feedback.kept(state)
         self.service.start()
+        forgotten = self.feedback.forgotten()
         return {
             "feedback": kept,
+            "batches_forgotten": forgotten,
             "feedback_after_restart": self.feedback.kept(state),
             "items": {"added": items.added, "deleted": items.added - len(items.there)},
             "items_missing": missing,
@@ -177,7 +179,8 @@ def claims(record: Mapping[str, Any]) -> dict[str, bool]:
     shown = [record["items_missing"], record["items_missing_after_restart"]]
     return {
         "no wrong answer": record["wrong"] == 0 and len(record["lists"]) > 1,
-        "no lost feedback": all(not (k["lost"] or k["twice"] or k["unasked"]) for k in kept),
+        "no lost feedback": not record["batches_forgotten"]
+        and all(not (k["lost"] or k["twice"] or k["unasked"]) for k in kept),
         "no lost item": all(len(s) == WORKERS and not any(s.values()) for s in shown),
         "few errors": record["error_rate"] <= ERRORS,
         "nothing else died": sum(record["logged"].values()) == record["kills"],

@@ -20,6 +20,7 @@ from serving.live.export import events_of
 _PADDING = "x" * 3_000
 """Makes events large, so that the journal is closed and compacted a few times in ten minutes."""
 _KEPT_ITEMS = 40
+_FIRST = 20
 _AGAIN = 0.2
 """Share of what was confirmed that is sent again."""
 
@@ -107,6 +108,8 @@ class Feedback:
     users: list[str]
     items: list[str]
     confirmed: list[str] = field(default_factory=list)
+    first: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """The first batches by key, which stand in segments alone before long."""
 
     def __call__(self, rng: random.Random) -> None:
         """Send a batch of two events; what was confirmed must not be shown to the user again."""
@@ -127,6 +130,8 @@ class Feedback:
             self.line.written.wrong.append(f"a fresh batch was answered {answer}")
         self.confirmed += [str(event["id"]) for event in events]
         hidden.extend(chosen)
+        if len(self.first) < _FIRST:
+            self.first[key] = events
         if rng.random() < _AGAIN:
             self._again(events, key, rng)
 
@@ -141,6 +146,12 @@ class Feedback:
     def _post(self, events: list[dict[str, Any]], key: str | None) -> tuple[int, Any]:
         headers = {"Idempotency-Key": key} if key else {}
         return self.line.until({200}, "POST", "/v1/feedback", {"events": events}, **headers)
+
+    def forgotten(self) -> int:
+        """Return how many of the first batches are not known any more when they come again."""
+        answers = [self._post(events, key)[1] for key, events in self.first.items()]
+        self.line.close()
+        return sum(not answer["repeated"] for answer in answers)
 
     def kept(self, state: Path) -> dict[str, int]:
         """Return how many confirmed events are in the journal and its segments, and how often."""

@@ -67,7 +67,7 @@ def sound() -> dict:
     return {
         "wrong": 0, "lists": {"ab": 1, "cd": 1}, "kills": 1, "logged": {"Child 1 died": 1},
         "feedback": kept, "feedback_after_restart": kept, "items_missing": shown,
-        "items_missing_after_restart": shown, "error_rate": 0.0,
+        "items_missing_after_restart": shown, "error_rate": 0.0, "batches_forgotten": 0,
         "memory": {"oldest_second_half": {"share": 0.0}},
     }  # fmt: skip
 
@@ -79,6 +79,7 @@ def sound() -> dict:
         ("lists", {"ab": 2}, "no wrong answer"),
         ("feedback", {"lost": 0, "twice": 1, "unasked": 0}, "no lost feedback"),
         ("feedback_after_restart", {"lost": 1, "twice": 0, "unasked": 0}, "no lost feedback"),
+        ("batches_forgotten", 1, "no lost feedback"),
         ("items_missing", {"worker 0": 0}, "no lost item"),
         ("items_missing_after_restart", {"worker 0": 0, "worker 1": 1}, "no lost item"),
         ("error_rate", 2e-5, "few errors"),
