@@ -71,7 +71,8 @@ class Asker(asyncio.Protocol):
         """Ask until a time of ``time.perf_counter``, or until nothing is left to ask."""
         self.requests, self.measured, self.until = requests, measured, until
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.held, self.begun, self.length, self.status = bytearray(), 0.0, -1, 0
+        self.held, self.begun, self.status = bytearray(), 0.0, 0
+        self.body_at, self.length = 0, -1
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the first request."""
@@ -97,14 +98,20 @@ class Asker(asyncio.Protocol):
             head = bytes(self.held[: end + 2]).lower()
             self.status = int(head[9:12])
             at = head.index(b"content-length:") + len(b"content-length:")
-            self.length = end + 4 + int(head[at : head.index(b"\r", at)])
+            self.body_at = end + 4
+            self.length = self.body_at + int(head[at : head.index(b"\r", at)])
         if len(self.held) >= self.length:
             self.measured.latencies.append(time.perf_counter() - self.begun)
             self.measured.statuses[self.status] += 1
             self.measured.sizes.append(self.length)
+            body = bytes(self.held[self.body_at : self.length])
             del self.held[: self.length]
             self.length = -1
-            self._next()
+            self.answered(body)
+
+    def answered(self, body: bytes) -> None:
+        """Ask again."""
+        self._next()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""

@@ -4,6 +4,7 @@ import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -107,16 +108,34 @@ def _written(state: Path, journal: Journal, number: int) -> Path:
     return final
 
 
+def records_in(path: Path) -> list[Record]:
+    """Return what the journal's records held of a segment's batches.
+
+    Of a batch under a key the digest is not kept, and of its answer no more than how many events
+    were taken.
+    """
+    rows = files.read_table(path).to_pylist()
+    found: list[Record] = []
+    for key, batch in groupby(rows, key=lambda row: row["idempotency_key"]):
+        events = [_event(row) for row in batch]
+        found.append({"key": key, "digest": None, "answer": [len(events), 0, []], "events": events})
+    return found
+
+
 def events_in(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the events of a segment as the journal's records hold them."""
-    for row in files.read_table(path).to_pylist():
-        yield {
-            "id": row["event_id"],
-            "user": row["user_id"],
-            "item": row["item_id"],
-            "type": row["event_type"],
-            "value": row["value"],
-            "at": row["event_timestamp"].timestamp(),
-            "recommendation_id": row["recommendation_id"],
-            "context": orjson.loads(row["context"]),
-        }
+    for record in records_in(path):
+        yield from record["events"]
+
+
+def _event(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": row["event_id"],
+        "user": row["user_id"],
+        "item": row["item_id"],
+        "type": row["event_type"],
+        "value": row["value"],
+        "at": row["event_timestamp"].timestamp(),
+        "recommendation_id": row["recommendation_id"],
+        "context": orjson.loads(row["context"]),
+    }

@@ -218,7 +218,7 @@ class Live:
 
     def _again(self, key: str, digest: str) -> Taken:
         before, answer = self._activities.batches.get(key)
-        if before != digest:
+        if before not in (None, digest):
             raise RepeatedKeyError(
                 f"Idempotency-Key {key!r} came with another batch before; a new batch wants a key "
                 f"of its own"
@@ -269,7 +269,7 @@ class Live:
         for number in range(self._at_feedback.number, first):
             path = segments.segment(self.folder, number)
             if path.exists():
-                self._take(list(segments.events_in(path)))
+                self._learn(segments.records_in(path))
             self._at_feedback = Position(number + 1)
 
     def _apply(self, found: Sequence[Record]) -> None:

@@ -275,6 +275,19 @@ class TestAtRest:
             assert ours.taken.tolist() == theirs.taken.tolist()
         assert "e0" in again._activities.ids and "e8" in again._activities.ids
 
+    def test_a_new_process_takes_no_batch_again_whose_key_stands_in_segments_alone(
+        self, small, store, tmp_path
+    ):
+        nameless = {"id": None, "user": "u0", "item": "i1", "type": "click", "value": None,
+                    "at": 1.0, "recommendation_id": None, "context": {}}  # fmt: skip
+        first = small.take([nameless, nameless], "cart", "digest")
+        small.take([nameless])
+        self.take(small, 9)
+        again = Live(Bundle.open(store), tmp_path, Recommender)
+        assert not again._feedback.path(1).exists()
+        told = again.take([nameless, nameless], "cart", "digest")
+        assert told.repeated and told.accepted == first.accepted == 2
+
     def test_a_process_that_slept_catches_up(self, small, store, tmp_path):
         sleeper = Live(Bundle.open(store), tmp_path, Recommender)
         self.take(small, 2)
