@@ -176,6 +176,7 @@ def _start(threads: Iterable[threading.Thread]) -> None:
 def claims(record: Mapping[str, Any]) -> dict[str, bool]:
     """Return whether each claim held."""
     kept = [record["feedback"], record["feedback_after_restart"]]
+    memory = record["memory"]
     shown = [record["items_missing"], record["items_missing_after_restart"]]
     return {
         "no wrong answer": record["wrong"] == 0 and len(record["lists"]) > 1,
@@ -184,7 +185,9 @@ def claims(record: Mapping[str, Any]) -> dict[str, bool]:
         "no lost item": all(len(s) == WORKERS and not any(s.values()) for s in shown),
         "few errors": record["error_rate"] <= ERRORS,
         "nothing else died": sum(record["logged"].values()) == record["kills"],
-        "memory flat": record["memory"]["oldest_second_half"]["share"] <= FLAT,
+        "no more memory than a new worker": memory["oldest_mb"]["last"]
+        <= (1 + FLAT) * memory["youngest_mb"]["last"],
+        "memory flat": memory["oldest_second_half"]["share"] <= FLAT,
     }
 
 

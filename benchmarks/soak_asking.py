@@ -29,8 +29,13 @@ SHELF = "Soak"
 """Their category."""
 WITHOUT_OURS = {"must_not": [{"key": "category", "match": {"value": SHELF}}]}
 
-Lists = Mapping[str, Mapping[str, list[str]]]
-"""What each bundle answers each user, by fingerprint and user."""
+TIE = 1e-5
+"""Scores that differ by less, as a share, may change places: their last bits depend on which
+requests are computed together."""
+
+Lists = Mapping[str, Mapping[str, Mapping[str, float]]]
+"""The items that each bundle answers each user, best first and somewhat more than K, with their
+scores; by fingerprint and user."""
 
 
 @dataclass
@@ -112,21 +117,38 @@ def fault_of(known: Known, asked: Sent, answer: Mapping[str, Any]) -> str | None
     if len({*items}) != K:
         return f"{len({*items})} items for {user}: {answer['shortfall_reason']}"
     ours = [item for item in items if item.startswith(OURS)]
-    if asked.question.filtered and ours:
-        return f"{ours} pass the filter for {user}"
-    for item in ours:
-        if item not in known.sent:
-            return f"{item} was never sent"
-        if known.gone.get(item, asked.at) < asked.at:
-            return f"{item} was deleted before {user} asked"
+    if ours and (fault := _fault_of_ours(known, asked, ours)):
+        return fault
     if user in known.hidden:
         back = {*known.hidden[user][: asked.hidden]} & {*items}
         return f"{sorted(back)} come back to {user}" if back else None
     if named not in known.lists:
         return f"no such bundle: {named}"
     rest = [item for item in items if not item.startswith(OURS)]
-    wanted = known.lists[named][user][: len(rest)]
-    return None if rest == wanted else f"{user} of {named} gets {rest}, wanted {wanted}"
+    scores = known.lists[named][user]
+    wanted = [*scores][: len(rest)]
+    if all(_tied(scores, *pair) for pair in zip(rest, wanted, strict=True)):
+        return None
+    return f"{user} of {named} gets {rest}, wanted {wanted}"
+
+
+def _fault_of_ours(known: Known, asked: Sent, ours: list[str]) -> str | None:
+    """Return what is wrong with the added items of an answer."""
+    if asked.question.filtered:
+        return f"{ours} pass the filter for {asked.question.user}"
+    for item in ours:
+        if item not in known.sent:
+            return f"{item} was never sent"
+        if known.gone.get(item, asked.at) < asked.at:
+            return f"{item} was deleted before {asked.question.user} asked"
+    return None
+
+
+def _tied(scores: Mapping[str, float], item: str, wanted: str) -> bool:
+    """Return whether an item is the one that is wanted, or scores as that does."""
+    if item == wanted:
+        return True
+    return item in scores and abs(scores[item] - scores[wanted]) <= TIE * abs(scores[wanted])
 
 
 class Steady(Asker):

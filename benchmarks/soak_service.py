@@ -188,6 +188,7 @@ class Memory(Until):
             "workers_mb": spread(whole),
             "oldest_mb": spread([held for _, held in lived]),
             "oldest_second_half": growth(lived),
+            # Holds the same items and events, and has not lived long.
             "youngest_mb": spread([h[youngest] / 1e6 for _, h in self.samples if youngest in h]),
         }
 

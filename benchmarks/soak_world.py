@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.soak_asking import WITHOUT_OURS, K
+from benchmarks.soak_asking import WITHOUT_OURS, K, Lists
 from pipeline.artifacts import Store
 from serving.bundle import Bundle
 from serving.live.attach import Attaching
@@ -23,7 +23,7 @@ class World:
     """Users who give feedback."""
     items: list[str]
     widths: Mapping[str, int]
-    lists: Mapping[str, Mapping[str, list[str]]]
+    lists: Lists
 
     @classmethod
     def of(cls, store: Path) -> "World":
@@ -48,17 +48,18 @@ class World:
         return cls(names, users, users[: len(users) // 10], items, {least: widths[least]}, lists)
 
 
-def _lists(bundle: Bundle, users: list[str]) -> dict[str, list[str]]:
+def _lists(bundle: Bundle, users: list[str]) -> dict[str, dict[str, float]]:
     """Return what a bundle alone answers; a filter that leaves every item changes nothing."""
-    recommender, found = Recommender(bundle), {}
-    for user in users:
-        request = RecommendRequest(user=user, k=K, explain=False)
-        found[user] = [item["id"] for item in recommender.plain([request])[0]["items"]]
+    recommender = Recommender(bundle)
+
+    def best(user: str, **more: object) -> dict[str, float]:
+        """Return a user's best items with their scores."""
+        asked = {"user": user, "k": K + 5, "explain": False, **more}
+        answer = recommender.plain([RecommendRequest.model_validate(asked)])[0]
+        return {item["id"]: item["score"] for item in answer["items"]}
+
+    found = {user: best(user) for user in users}
     for user in users[:20]:
-        filtered = RecommendRequest.model_validate(
-            {"user": user, "k": K, "explain": False, "filter": WITHOUT_OURS}
-        )
-        again = [item["id"] for item in recommender.plain([filtered])[0]["items"]]
-        if again != found[user]:
+        if best(user, filter=WITHOUT_OURS) != found[user]:
             raise SystemExit(f"a filter that leaves everything changes the list of {user}")
     return found
