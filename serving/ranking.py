@@ -33,6 +33,13 @@ class Ranker:
         """Return how many items are to be retrieved for an asker."""
         return max(asker.depth, self.stage.count)
 
+    def lacks(self, rows: Rows) -> int:
+        """Return how many candidates are missing among what was found.
+
+        Scores depend on which items are ranked together: what was added must not displace one.
+        """
+        return max(0, self.stage.count - int((rows < self.stage.evidence.items).sum()))
+
     def best(self, askers: Sequence[Asker], retrieved: Sequence[Ranked]) -> list[Ranked]:
         """Return each asker's best items; equal scores in order of row.
 

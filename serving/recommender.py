@@ -186,8 +186,19 @@ class Recommender:
             for each in zip(askers, (want.count for want in wants), strict=True)
         ]
         lacking = [want for want, done in zip(wants, ready, strict=True) if done is None]
-        searched = iter(self._retriever.top(lacking) if lacking else ())
+        searched = iter(self._searched(lacking) if lacking else ())
         return [next(searched) if done is None else done for done in ready]
+
+    def _searched(self, wanted: Sequence[Wanted]) -> list[Ranked]:
+        """Return what is found for each, so many that added items take no candidate's place."""
+        found = self._retriever.top(wanted)
+        if self._ranker is None:
+            return found
+        for at, asked in enumerate(wanted):
+            while len(found[at][0]) == asked.count and (few := self._ranker.lacks(found[at][0])):
+                asked = replace(asked, count=asked.count + few)
+                found[at] = self._retriever.top([asked])[0]
+        return found
 
     def _wanted(self, asker: Asker) -> Wanted:
         assert asker.vector is not None
