@@ -241,6 +241,16 @@ class TestItemsThatItDoesNotKnow:
         scores = [item.score for item in found.items]
         assert scores == sorted(scores, reverse=True)
 
+    def test_they_take_no_candidates_place_so_that_scores_stay(self, recommender, bundle):
+        best = 3 * np.asarray(bundle.user_vectors[0])
+        many = [(Added(f"a{n}", {}, best, best, {}, {}, ""), UNKNOWN) for n in range(10)]
+        overlay = Overlay.empty(len(bundle.catalogue), len(best)).with_added(many)
+        after = ask(Recommender(LiveBundle.over(bundle, overlay, {})), user="u0", k=15)
+        before = {item.id: item.score for item in ask(recommender, user="u0", k=15).items}
+        shown = {item.id: item.score for item in after.items if item.id in before}
+        assert len(shown) == 5
+        assert shown == pytest.approx({key: before[key] for key in shown}, rel=1e-5)
+
     def test_pages_fit_each_other(self, grown):
         whole = [item.id for item in ask(Recommender(grown), user="u3", k=30).items]
         pages = [
