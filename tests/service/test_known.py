@@ -179,6 +179,9 @@ def test_a_second_stage_puts_the_lists_in_order(quick, slow):
         def fetch(self, asker):
             return 20
 
+        def lacks(self, rows):
+            return 0
+
         def best(self, askers, retrieved):
             return [(rows[::-1][: a.depth], scores[::-1][: a.depth]) for a, (rows, scores) in
                     zip(askers, retrieved, strict=True)]  # fmt: skip
