@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks.embed_throughput import rate, run_batches
+from benchmarks.embed_throughput import PRECISIONS, rate, run_batches
 from pipeline.arrays import Floats, Rows
 from pipeline.config import ImageConfig
 from pipeline.embed.batching import by_count
-from pipeline.embed.encoders import IMAGE_ENCODERS, ImageEncoder, Placement, Precision
+from pipeline.embed.encoders import IMAGE_ENCODERS, ImageEncoder, Placement
 from pipeline.embed.modality import PICTURES_AT_ONCE
 from pipeline.embed.pictures import decode
 from pipeline.embed.torchvision_guard import guard
@@ -90,8 +90,7 @@ def our_records(
     """Yield our rates in both precisions, and how far their vectors agree."""
     recipe = IMAGE_ENCODERS[name](ImageConfig(encoder=name, model=model, pretrained=weights))
     vectors = {}
-    kinds: tuple[Precision, ...] = ("float32", "bfloat16")
-    for kind in kinds:
+    for kind in PRECISIONS:
         encoder = recipe.load(Placement("cpu", kind))
         found = encoder.encode([encoder.prepare(decode(p, encoder.side)) for p in paths[:16]])
         vectors[kind] = found / np.linalg.norm(found, axis=1, keepdims=True)

@@ -18,6 +18,9 @@ Ranked = tuple[Rows, Floats]
 SCAN_SHARE = 0.5
 """Above this share of the catalogue, comparing with every item is the cheaper search."""
 
+GATHERED_AT_ONCE = 1 << 18
+"""Vectors scored afresh at once."""
+
 _SLACK = 1e-5
 """Relative error allowed between the index's arithmetic and ours."""
 

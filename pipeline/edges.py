@@ -7,13 +7,13 @@ import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 from itertools import accumulate
 
 import numpy as np
 import scipy.sparse as sp
 
 from pipeline.arrays import Floats, Rows
+from pipeline.native import library
 
 _LIBRARY = "pipeline._edges"
 _TYPES = ["i4", "i4", "f4"]
@@ -22,14 +22,13 @@ _TYPES = ["i4", "i4", "f4"]
 
 @cache
 def _library() -> ctypes.CDLL | None:
-    spec = find_spec(_LIBRARY)
-    if spec is None or spec.origin is None:
+    native = library(_LIBRARY)
+    if native is None:
         return None
-    library = ctypes.CDLL(spec.origin)
     pointer, number = ctypes.c_void_p, ctypes.c_int64
-    library.heaviest_edges.argtypes = [pointer, number, number, pointer]
-    library.heaviest_edges.restype = None
-    return library
+    native.heaviest_edges.argtypes = [pointer, number, number, pointer]
+    native.heaviest_edges.restype = None
+    return native
 
 
 @dataclass(frozen=True)
@@ -67,10 +66,10 @@ class Edges:
         rows = bounds[len(shown)]
         room = np.empty(2 * rows + 2 * len(self.table) * rows, dtype=np.int64)
         work = np.concatenate([bounds, *shown, *has, room], dtype=np.int64, casting="same_kind")
-        library = _library()
-        assert library is not None
+        native = _library()
+        assert native is not None
         counts = len(self.table), len(shown)
-        library.heaviest_edges(self.table.ctypes.data, *counts, work.ctypes.data)
+        native.heaviest_edges(self.table.ctypes.data, *counts, work.ctypes.data)
         at = len(work) - 2 * len(self.table) * rows
         cells = len(self.table) * rows
         owned, weights = work[at : at + cells], work[at + cells :].view(np.float32)[:cells]

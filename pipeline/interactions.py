@@ -41,6 +41,16 @@ def evaluable(train: sp.csr_matrix, held_out: sp.csr_matrix) -> Rows:
     return np.flatnonzero((np.diff(train.indptr) > 0) & (np.diff(held_out.indptr) > 0))
 
 
+def columns_of(matrix: sp.csr_matrix, row: int) -> Rows:
+    """Return the columns of a row as they are stored, without the matrix that indexing would make.
+
+    Shapes:
+        matrix: CSR (U, N). returns: (E,), a view.
+    """
+    columns: Rows = matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]]
+    return columns
+
+
 def entries(matrix: sp.csr_matrix, rows: Rows) -> tuple[Rows, Rows]:
     """Return (position in ``rows``, column) of every stored entry of those rows.
 

@@ -8,13 +8,13 @@ the native code that is compiled on installing; where there is none, FAISS is as
 import ctypes
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.arrays import Floats, Rows
+from pipeline.native import library
 
 Addresses = npt.NDArray[np.uint64]
 
@@ -23,14 +23,13 @@ _LIBRARY = "pipeline._lists"
 
 @cache
 def _library() -> ctypes.CDLL | None:
-    spec = find_spec(_LIBRARY)
-    if spec is None or spec.origin is None:
+    native = library(_LIBRARY)
+    if native is None:
         return None
-    library = ctypes.CDLL(spec.origin)
     pointers = [ctypes.c_void_p] * 7
-    library.search_lists.argtypes = [*[ctypes.c_int64] * 5, *pointers, ctypes.c_int]
-    library.search_lists.restype = ctypes.c_int
-    return library
+    native.search_lists.argtypes = [*[ctypes.c_int64] * 5, *pointers, ctypes.c_int]
+    native.search_lists.restype = ctypes.c_int
+    return native
 
 
 def processors() -> int:
@@ -65,12 +64,12 @@ class Lists:
         asked, chosen = (np.ascontiguousarray(queries, "f4"), np.ascontiguousarray(assigned, "i8"))
         count, width = asked.shape
         rows, scores = np.empty((count, k), dtype=np.int64), np.empty((count, k), dtype=np.float32)
-        library = _library()
-        assert library is not None
+        native = _library()
+        assert native is not None
         arrays = (asked, chosen, self.vectors, self.ids, self.sizes, scores, rows)
         sizes = (count, width, len(self.sizes), chosen.shape[1], k)
         places = [array.ctypes.data for array in arrays]
-        if k and not library.search_lists(*sizes, *places, max(1, min(threads, count))):
+        if k and not native.search_lists(*sizes, *places, max(1, min(threads, count))):
             raise MemoryError(f"no memory to search for {count} queries at once")
         return rows, scores
 

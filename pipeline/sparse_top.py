@@ -9,6 +9,7 @@ import scipy.sparse as sp
 
 from pipeline.arrays import Flags, Floats, Rows
 from pipeline.ids import UNKNOWN
+from pipeline.interactions import columns_of
 from pipeline.nearest import falling
 from pipeline.tiled import Asked
 
@@ -80,7 +81,7 @@ def _zeros(row: int, count: int, scores: sp.csr_matrix, asked: Asked, queue: Row
     if count <= 0:
         return np.empty(0, dtype=np.int64)
     width = scores.shape[1]
-    taken = np.concatenate([_stored(scores, row), _columns(asked.hidden, row)])
+    taken = np.concatenate([_stored(scores, row), columns_of(asked.hidden, row)])
     turn, reach = int(asked.ties.turn[row]), count + len(taken)
     while True:
         ahead = queue[(np.arange(min(reach, width)) - turn) % width]
@@ -98,9 +99,4 @@ def _stored(matrix: sp.csr_matrix, row: int) -> Rows:
     """Return the columns of a row whose entry is not zero."""
     part = slice(matrix.indptr[row], matrix.indptr[row + 1])
     columns: Rows = matrix.indices[part][matrix.data[part] != 0]
-    return columns
-
-
-def _columns(matrix: sp.csr_matrix, row: int) -> Rows:
-    columns: Rows = matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]]
     return columns

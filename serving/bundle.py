@@ -15,6 +15,7 @@ from pipeline.arrays import Flags, Floats, Rows
 from pipeline.artifacts import Artifact, Store
 from pipeline.errors import ArtifactError
 from pipeline.ids import IdMap
+from pipeline.interactions import columns_of
 from pipeline.nearest import open_index, recall_by_score, top_k_rescored
 from pipeline.ranking import SecondStage, Space, open_second_stage
 from pipeline.ranking.store import SETTINGS
@@ -208,8 +209,7 @@ class Bundle:
 
     def seen_by(self, user: int) -> Rows:
         """Return the sorted item rows that a user has."""
-        start, end = self.seen.indptr[user : user + 2]
-        return np.sort(self.seen.indices[start:end])
+        return np.sort(columns_of(self.seen, user))
 
     @property
     def gone(self) -> Rows:

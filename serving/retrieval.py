@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.allowed import (
+    GATHERED_AT_ONCE,
     SCAN_SHARE,
     Hunt,
     Ranked,
@@ -27,9 +28,6 @@ from serving.telemetry.tracing import span
 
 _DIRECT_SHARE = 0.1
 """Up to this share of the catalogue, what a filter leaves is scored item by item."""
-
-_GATHERED_AT_ONCE = 1 << 18
-"""Vectors scored afresh at once."""
 
 _TOGETHER = 64
 """From so many queries on, reading each list once for all of them is the faster search."""
@@ -99,7 +97,7 @@ class Retriever:
                 shared[id(want.selection)].append(place)
         for places in shared.values():
             fetch = self.depth * max(wants[place].first_fetch for place in places)
-            step = max(1, _GATHERED_AT_ONCE // fetch)
+            step = max(1, GATHERED_AT_ONCE // fetch)
             for start in range(0, len(places), step):
                 block = places[start : start + step]
                 found.update(zip(block, self._searched([wants[p] for p in block]), strict=True))

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 
 from pipeline.arrays import Floats, Rows
 from pipeline.errors import ArtifactError
+from pipeline.interactions import columns_of
 from pipeline.nearest import recall_at_k, recall_by_score, top_k_exact, top_k_rescored
 
 EFFORT_LIMIT = 4096
@@ -172,7 +173,7 @@ def ndcg(lists: Rows, seen: sp.csr_matrix, wanted: sp.csr_matrix, k: int) -> flo
         user wants something.
     """
     gains = [
-        _one_ndcg(lists[user], _columns(seen, user), _columns(wanted, user), k)
+        _one_ndcg(lists[user], columns_of(seen, user), columns_of(wanted, user), k)
         for user in range(len(lists))
     ]
     return float(np.mean(gains)) if gains else 0.0
@@ -183,8 +184,3 @@ def _one_ndcg(listed: Rows, seen: Rows, wanted: Rows, k: int) -> float:
     discounts = 1 / np.log2(np.arange(2, k + 2))
     hits = np.isin(shown, wanted)
     return float((hits * discounts[: len(shown)]).sum() / discounts[: len(wanted)].sum())
-
-
-def _columns(matrix: sp.csr_matrix, row: int) -> Rows:
-    columns: Rows = matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]]
-    return columns

@@ -6,10 +6,11 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from pipeline.allowed import SCAN_SHARE, Hunt, scanned, settled
+from pipeline.allowed import GATHERED_AT_ONCE, SCAN_SHARE, Hunt, scanned, settled
 from pipeline.arrays import Floats, Rows
 from pipeline.ids import UNKNOWN
 from pipeline.index.audit import Search
+from pipeline.interactions import columns_of
 from pipeline.lists import InvertedLists, processors
 from pipeline.nearest import top_k_faiss
 
@@ -17,9 +18,6 @@ Listed = npt.NDArray[np.int32]
 
 _TOGETHER = 512
 """Users whose lists are searched for at once."""
-
-_GATHERED = 1 << 18
-"""Vectors scored afresh at once."""
 
 
 def known_lists(
@@ -42,11 +40,11 @@ def known_lists(
     trained = np.flatnonzero((lengths > 0) & np.asarray(users).any(axis=1))
     advance(len(users) - len(trained))
     ordered = trained[np.argsort(lengths[trained], kind="stable")]
-    step = max(1, min(_TOGETHER, _GATHERED // max(1, search.depth * count)))
+    step = max(1, min(_TOGETHER, GATHERED_AT_ONCE // max(1, search.depth * count)))
     finder = _Finder(search)
     for start in range(0, len(ordered), step):
         block = ordered[start : start + step]
-        excluded = [np.sort(seen.indices[seen.indptr[u] : seen.indptr[u + 1]]) for u in block]
+        excluded = [np.sort(columns_of(seen, u)) for u in block]
         hunt = Hunt(np.asarray(users[block], dtype=np.float32), excluded, [count] * len(block))
         for user, rows in zip(block.tolist(), finder.find(hunt), strict=True):
             listed[user, : len(rows)] = rows

@@ -7,24 +7,24 @@ Electronics in docs/log.md.
 
 import ctypes
 from functools import cache
-from importlib.util import find_spec
 
 import torch
 from torch import Tensor
+
+from pipeline.native import library
 
 _LIBRARY = "pipeline.models._kernels"
 
 
 @cache
 def _library() -> ctypes.CDLL | None:
-    spec = find_spec(_LIBRARY)
-    if spec is None or spec.origin is None:
+    native = library(_LIBRARY)
+    if native is None:
         return None
-    library = ctypes.CDLL(spec.origin)
-    for function in (library.product, library.dots):
+    for function in (native.product, native.dots):
         function.argtypes = [ctypes.c_int64] * 3 + [ctypes.c_void_p] * 5 + [ctypes.c_int]
         function.restype = None
-    return library
+    return native
 
 
 def compiled() -> bool:

@@ -6,6 +6,7 @@ import numpy as np
 
 from pipeline.artifacts import Artifact
 from pipeline.ids import UNKNOWN
+from pipeline.interactions import columns_of
 from pipeline.promises.check import Check, blocks, equal
 
 KNOWN = "known.npy"
@@ -35,7 +36,7 @@ def _of_canaries(artifact: Artifact, listed: np.ndarray) -> Iterator[Check]:
     owned = falling = 0
     for user in canaries[canaries < len(listed)].tolist():
         rows = listed[user][listed[user] != UNKNOWN]
-        owned += int(np.isin(rows, seen.indices[seen.indptr[user] : seen.indptr[user + 1]]).sum())
+        owned += int(np.isin(rows, columns_of(seen, user)).sum())
         scores = np.asarray(items[rows], dtype=np.float32) @ np.asarray(users[user], np.float32)
         near = _SLACK * np.maximum(1.0, abs(scores[:-1]))
         falling += int((np.diff(scores) > near).sum())

@@ -7,6 +7,7 @@ import scipy.sparse as sp
 
 from pipeline.arrays import Flags, Rows
 from pipeline.ids import UNKNOWN
+from pipeline.interactions import columns_of
 from pipeline.nearest import top_k_exact
 from pipeline.ranking.evidence import Evidence, Taste
 
@@ -23,13 +24,13 @@ def candidates_of(evidence: Evidence, taste: Taste, count: int, masked: sp.csr_m
     """
     longest = int(np.diff(masked.indptr).max(initial=0))
     nearest, _ = top_k_exact(taste.vectors, evidence.space.item_vectors, count + longest)
-    found = [allowed(row, row_of(masked, b), count) for b, row in enumerate(nearest)]
+    found = [allowed(row, columns_of(masked, b), count) for b, row in enumerate(nearest)]
     return with_second(evidence, taste, found, outside(masked), count)
 
 
 def outside(masked: sp.csr_matrix) -> Allows:
     """Return what allows user b every row but those of CSR row b."""
-    return lambda b, rows: ~np.isin(rows, row_of(masked, b))
+    return lambda b, rows: ~np.isin(rows, columns_of(masked, b))
 
 
 def with_second(
@@ -44,12 +45,6 @@ def with_second(
         return padded([np.sort(rows) for rows in found])
     second = second_best(evidence.second, taste.history, allows, count)
     return padded([np.union1d(a, b) for a, b in zip(found, second, strict=True)])
-
-
-def row_of(matrix: sp.csr_matrix, row: int) -> Rows:
-    """Return the columns of a row, without the matrix that indexing would make."""
-    columns: Rows = matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]]
-    return columns
 
 
 def allowed(rows: Rows, masked: Rows, count: int) -> Rows:

@@ -101,10 +101,9 @@ def _outputs(model: Recommender, data: TrainingData, config: TrainConfig) -> tup
         share = rest.wanted if share == "auto" else share
     if share in (None, "auto") or not outputs.vectors:
         return outputs, facts
-    hot = model.inputs.hot.numpy(force=True)
-    active = np.flatnonzero(hot) if rest is None else rest.active
-    train = data.train[:, np.flatnonzero(hot)]
-    outputs, scale = calibrated(outputs, active, train, float(share))
+    hot = np.unique(data.train.indices)
+    active = hot if rest is None else rest.active
+    outputs, scale = calibrated(outputs, active, data.train[:, hot], float(share))
     return outputs, facts | {"new_items_scale": scale}
 
 
