@@ -93,16 +93,6 @@ class Service:
         """Return the arms as the batcher asks them."""
         return {arm.role: Seat(self, arm) for arm in self.lineup.arms}
 
-    def recommend(self, request: RecommendRequest) -> Plain:
-        """Return the list for a request from the arm that its user meets."""
-        arm = self.lineup.arm_of(request)
-        answer, since = self.kept(arm, request), arm.stamp
-        if answer is None:
-            answer = self.ask(arm, [request])[0]
-            self.keep(arm, request, answer, since)
-        self.tell([request], [answer])
-        return answer
-
     def kept(self, arm: Arm, request: RecommendRequest) -> Plain | None:
         """Return the answer that is kept of an arm, under a name of its own."""
         cache = self.desk.cache

@@ -57,8 +57,12 @@ def metric(deployment, line: str) -> float:
     return float(next(x.rsplit(" ", 1)[1] for x in text.splitlines() if x.startswith(line)))
 
 
+def answer_of(service, **asked):
+    return service.recommend_many([RecommendRequest(**asked)])[0]
+
+
 def served(deployment) -> str:
-    return deployment.service.recommend(RecommendRequest(user="u1"))["bundle"]["fingerprint"]
+    return answer_of(deployment.service, user="u1")["bundle"]["fingerprint"]
 
 
 def bend(store: Store, fingerprint: str, change) -> None:
@@ -77,7 +81,7 @@ class TestReload:
         store.point("bundle", OTHER, "a test")
         deployment.refresh()
         assert served(deployment) == OTHER
-        held = before.recommend(RecommendRequest(user="u1"))
+        held = answer_of(before, user="u1")
         assert held["bundle"]["fingerprint"] == worlds_bundle.FINGERPRINT
         assert metric(deployment, f'plotpointe_bundle_info{{fingerprint="{OTHER}"') == 1
         assert worlds_bundle.FINGERPRINT not in deployment.desk.metrics.text().decode()
@@ -125,7 +129,7 @@ class TestReload:
         def ask() -> None:
             while not done.is_set():
                 try:
-                    answer = deployment.service.recommend(RecommendRequest(user="u1", k=5))
+                    answer = answer_of(deployment.service, user="u1", k=5)
                     seen.add(answer["bundle"]["fingerprint"])
                     assert len(answer["items"]) == 5
                 except Exception as error:
@@ -299,9 +303,9 @@ class TestFaults:
             assert len(given) == 2
 
     def test_giving_back_changes_nothing(self, deployment):
-        before = deployment.service.recommend(RecommendRequest(user="u1"))["items"]
+        before = answer_of(deployment.service, user="u1")["items"]
         give_back()
-        assert deployment.service.recommend(RecommendRequest(user="u1"))["items"] == before
+        assert answer_of(deployment.service, user="u1")["items"] == before
 
     def test_a_watcher_survives_what_it_meets(self, store, settings):
         quick = settings.model_copy(update={"reload_seconds": 0.05})

@@ -46,7 +46,9 @@ def deployment(settings):
 def asked(deployment, users=200, **more) -> list[str]:
     """Return which bundle answered each user."""
     requests = [RecommendRequest(user=f"u{user}", k=3, **more) for user in range(users)]
-    return [deployment.service.recommend(one)["bundle"]["fingerprint"] for one in requests]
+    return [
+        deployment.service.recommend_many([one])[0]["bundle"]["fingerprint"] for one in requests
+    ]
 
 
 class TestAssignment:
@@ -65,7 +67,7 @@ class TestAssignment:
         deployment.follow(Plan(challenger=OTHER, weight=0.5))
         requests = [RecommendRequest(user=f"u{user}", k=3) for user in range(40)]
         together = deployment.service.recommend_many(requests)
-        alone = [deployment.service.recommend(one) for one in requests]
+        alone = [deployment.service.recommend_many([one])[0] for one in requests]
         assert [a["items"] for a in together] == [a["items"] for a in alone]
         assert {a["bundle"]["fingerprint"] for a in together} == {FIRST, OTHER}
 
@@ -247,7 +249,7 @@ class TestGuardrail:
 
         object.__setattr__(deployment.lineup.challenger.recommender, "plain", refuse)
         with pytest.raises(DataError):
-            deployment.service.recommend(RecommendRequest(user="u1"))
+            deployment.service.recommend_many([RecommendRequest(user="u1")])[0]
         assert deployment.desk.trial.verdict("control", "challenger") is None
 
 
