@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from serving.requests import RecommendRequest as RecommendRequest
+from serving.wire import Attribute
 from serving.wire import Message as Message
 
 Tier = Literal["hot", "warm", "cold"]
@@ -183,6 +184,8 @@ class ItemDetails(ItemSummary):
     """Null where the catalogue has none."""
     categories: list[str]
     """Outermost first."""
+    attributes: dict[str, Attribute | None]
+    """What the catalogue tells of items beyond that (``data.attributes``), null where unknown."""
     users: int
     """How many users have it."""
     similar_by: list[str]
