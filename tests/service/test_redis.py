@@ -57,4 +57,4 @@ def test_requests_pass_when_it_is_gone(workers, redis):
     redis[0].wait()
     assert [worker.get("/v1/items/i1").status_code for worker in (one, other) * 6] == [200] * 12
     told = one.get("/metrics").text
-    assert re.search(r'^plotpointe_breaker_open\{.*rate storage.*\} 1', told, re.MULTILINE), told
+    assert re.search(r"^plotpointe_breaker_open\{.*rate storage.*\} 1", told, re.MULTILINE), told
