@@ -184,6 +184,26 @@ class GraphConfig(Section):
     """Users two items must share."""
 
 
+class BudgetConfig(Section):
+    """What a run may use; null limits nothing. Needs `energy` other than `off`."""
+
+    run_wh: float | None = Field(None, gt=0)
+    """Watt-hours of one run; one that would use more is stopped, and resumes where it was."""
+    run_grams: float | None = Field(None, gt=0)
+    """Grams of CO2e of one run."""
+    month_wh: float | None = Field(None, gt=0)
+    """Watt-hours of all that this store's runs made in a calendar month (UTC)."""
+    month_grams: float | None = Field(None, gt=0)
+    """Grams of CO2e of the month."""
+    warn_share: float = Field(0.8, gt=0, le=1)
+    """Share of a limit at which a warning is printed, once."""
+
+    def limits(self) -> dict[str, float]:
+        """Return the limits that are set, by name."""
+        named = self.model_dump(include={"run_wh", "run_grams", "month_wh", "month_grams"})
+        return {name: limit for name, limit in named.items() if limit is not None}
+
+
 class RuntimeConfig(Section):
     """Options that change speed, never results; outside every fingerprint."""
 
@@ -197,6 +217,18 @@ class RuntimeConfig(Section):
     """Of the ETL's database, which spills to disk beyond it."""
     batch_size: int | None = Field(None, ge=1)
     """Of inference; null chooses."""
+    energy: Literal["auto", "estimate", "machine", "codecarbon", "off"] = "auto"
+    """How energy is known. ``auto``: the stage's share of what processor (RAPL) and GPU (NVML)
+    count, estimated where they are not readable; ``estimate`` never reads them; ``machine`` bills
+    all that the machine draws meanwhile; ``codecarbon`` runs CodeCarbon's own tracker."""
+    place: str | float | None = None
+    """Whose electricity: a country (``DEU``), a state (``USA/oregon``), a cloud region
+    (``aws:eu-north-1``), or grams of CO2e per kWh. Null takes PLOTPOINTE_PLACE, else the region of
+    the cloud that this is in, else the world's average. ``plotpointe carbon regions`` lists all."""
+    processor_watts: float | None = Field(None, gt=0)
+    """Design power of all processors, where an estimate should not go by their name."""
+    budget: BudgetConfig = BudgetConfig()
+    """Energy and carbon that a run, and a month, may use."""
 
     def cores(self) -> int:
         """Return the threads a stage may use when it runs alone."""

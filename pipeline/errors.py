@@ -49,6 +49,12 @@ class DoesNotFitError(PlotpointeError):
     exit_code = 8
 
 
+class BudgetExceededError(PlotpointeError):
+    """A run, or the month, has used the energy or carbon that it was given."""
+
+    exit_code = 12
+
+
 def missing_package(error: ModuleNotFoundError) -> PlotpointeError:
     """Return what to say where a package is not installed: the service needs fewer than stages."""
     name = str(error.name).partition(".")[0]

@@ -17,7 +17,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -28,13 +28,16 @@ from pipeline.artifacts import Artifact, Store
 from pipeline.config import Config, DataConfig, RuntimeConfig
 from pipeline.errors import (
     ArtifactError,
+    ConfigError,
     PlotpointeError,
     StageFailedError,
     StageKilledError,
 )
 from pipeline.flow import Step
 from pipeline.job import Job
-from pipeline.measure import Task
+from pipeline.measure import Energy, Task, energy
+from pipeline.measure.energy import Metering
+from pipeline.measure.errors import MeasureError
 from pipeline.measure.progress import Event, Forward, Listener, Metrics
 from pipeline.schema import KINDS
 
@@ -52,11 +55,19 @@ class Order:
     runtime: RuntimeConfig
     seed: int
     threads: int
+    metering: Metering = energy.OFF
 
     @classmethod
-    def of(cls, step: Step, config: Config, store: Store, threads: int) -> "Order":
+    def of(
+        cls,
+        step: Step,
+        config: Config,
+        store: Store,
+        threads: int,
+        metering: Metering = energy.OFF,
+    ) -> "Order":
         """Return the order for one step of a run."""
-        return cls(step, store, config.data, config.runtime, config.seed, threads)
+        return cls(step, store, config.data, config.runtime, config.seed, threads, metering)
 
 
 def carry_out(order: Order, listener: Listener) -> Artifact:
@@ -68,13 +79,40 @@ def carry_out(order: Order, listener: Listener) -> Artifact:
     step, store = order.step, order.store
     door = importlib.import_module(step.stage.door)
     scratch = store.scratch(step.stage.name, step.fingerprint)
+    meter = _meter(order, listener)
     with store.draft(step.kind, step.fingerprint) as draft:
-        with measure.task(step.name, listener) as task:
-            facts = door.run(job_of(order, draft, scratch, task))
+        with measure.task(step.name, listener, meter) as task:
+            job = job_of(order, draft, scratch, task)
+            facts = door.run(replace(job, energy=lambda: energy.so_far(meter)))
         assert task.cost is not None
         published = store.publish(draft, _manifest(order, facts, task.cost.as_dict()))
     shutil.rmtree(scratch, ignore_errors=True)
     return published
+
+
+def _meter(order: Order, listener: Listener) -> measure.Meter:
+    """Return a step's meter; where there is a budget, the parent hears of every second."""
+
+    def told(drawn: Energy) -> None:
+        """Tell what the step has drawn so far."""
+        found = {"energy_joules": drawn.joules, "grams_co2e": drawn.grams_co2e}
+        values = {name: value for name, value in found.items() if value is not None}
+        listener.hear(Metrics(order.step.name, values))
+
+    return order.metering.meter(told if order.runtime.budget.limits() else None)
+
+
+def metering_of(config: Config) -> Metering:
+    """Return how a run is metered.
+
+    Raises:
+        ConfigError: nobody knows the place, or a package is missing.
+    """
+    runtime = config.runtime
+    try:
+        return energy.metering(runtime.energy, runtime.place, runtime.processor_watts)
+    except MeasureError as error:
+        raise ConfigError(f"runtime: {error}") from None
 
 
 def job_of(order: Order, into: Path, scratch: Path, task: Task) -> Job[Any]:
@@ -119,7 +157,11 @@ def _manifest(order: Order, facts: Mapping[str, Any], cost: Mapping[str, Any]) -
         **step.request,
         "facts": facts,
         "cost": cost,
-        "environment": {**_environment(), "threads": order.threads},
+        "environment": {
+            **_environment(),
+            "threads": order.threads,
+            "grid": None if order.metering.how == "off" else order.metering.grid.as_dict(),
+        },
     }
 
 
@@ -358,14 +400,14 @@ def run(
             waiting.remove(step)
             told(step, artifact, False)
     pending = {step.name for step in waiting}
-    threads = threads_of(steps, config)
+    threads, metering = threads_of(steps, config), metering_of(config)
     try:
         while waiting or runner.running():
             for step in _ready(waiting, pending)[: config.runtime.side_by_side - runner.running()]:
                 waiting.remove(step)
                 if force:
                     _discard(step, store)
-                runner.start(Order.of(step, config, store, threads[step.name]))
+                runner.start(Order.of(step, config, store, threads[step.name], metering))
             order, artifact = runner.next_finished()
             pending.discard(order.step.name)
             done[order.step.name] = artifact

@@ -1,19 +1,24 @@
 """What a stage is given: its configuration, its inputs, a folder to fill, and how to run."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pipeline.artifacts import Artifact
 from pipeline.config import DataConfig, RuntimeConfig
-from pipeline.measure import Task
+from pipeline.measure import Energy, Task
 from pipeline.sections import Section
 
 S = TypeVar("S", bound=Section)
 
 Facts = dict[str, Any]
 """What a stage measured about its output: JSON values, kept in the manifest."""
+
+
+def energy_not_known() -> Energy:
+    """Return that nothing is known, for stages that nobody meters."""
+    return Energy(None, None, "none")
 
 
 @dataclass(frozen=True)
@@ -38,3 +43,5 @@ class Job(Generic[S]):
     """CPU threads this stage may use."""
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     """Options of speed."""
+    energy: Callable[[], Energy] = energy_not_known
+    """What the stage has drawn so far."""

@@ -30,6 +30,7 @@ from pipeline.train.checkpoint import (
     optimizer_tensors,
     restore_optimizer,
 )
+from pipeline.train.costs import SECONDS
 from pipeline.train.data import TrainingData
 from pipeline.train.distill import Distillation
 from pipeline.train.neighbors import Neighbors, on_device
@@ -314,7 +315,7 @@ def _epoch(trainer: Trainer, progress: Progress, *, validates: bool) -> dict[str
     if validates and (last or (progress.epoch + 1) % config.evaluate_every == 0):
         with trainer.average.applied():
             entry |= validation(trainer.model, trainer.data, config.select_metric)
-    return entry | {"seconds": round(time.perf_counter() - started, 3)}
+    return entry | {SECONDS: round(time.perf_counter() - started, 3)}
 
 
 def _is_best(progress: Progress, entry: dict[str, Any], metric: str) -> bool:

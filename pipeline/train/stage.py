@@ -22,6 +22,7 @@ from pipeline.newcomers import write_kit
 from pipeline.train.active import calibrated, with_rest
 from pipeline.train.auto import recipes_of
 from pipeline.train.checkpoint import Checkpoints, Progress, copied
+from pipeline.train.costs import COSTS, JOULES, SECONDS, Laps
 from pipeline.train.data import TrainingData, load
 from pipeline.train.distill import begin_with, lists_of
 from pipeline.train.loop import (
@@ -78,7 +79,7 @@ class Trained:
     def facts(self, metric: str) -> Facts:
         """Return what was learned; ``metric`` is the one that selected."""
         curve = self.progress.curve
-        seconds = [entry["seconds"] for entry in curve if "seconds" in entry]
+        seconds = [entry[SECONDS] for entry in curve if SECONDS in entry]
         return {
             "recipe": self.name,
             "parameters": sum(p.numel() for p in self.model.parameters()),
@@ -87,6 +88,7 @@ class Trained:
             "select_metric": metric,
             "best_validation": self.progress.best_value,
             "seconds_per_epoch": round(sum(seconds) / len(seconds), 3) if seconds else None,
+            "joules_by_epoch": [entry.get(JOULES) for entry in curve if SECONDS in entry],
             "learned": self.model.learned(),
         }
 
@@ -199,7 +201,7 @@ def _validate(model: Recommender, data: TrainingData, config: TrainConfig) -> Pr
 
 def _train(job: Job[TrainConfig], model: Recommender, data: TrainingData, watch: Told) -> Progress:
     trainer = Trainer(model, data, job.config, job.seed)
-    total = job.config.epochs
+    total, laps = job.config.epochs, Laps(job.energy)
     with job.task.progress(f"train {job.config.model}", total=total, unit="epochs") as bar:
 
         def told(progress: Progress) -> None:
@@ -207,6 +209,7 @@ def _train(job: Job[TrainConfig], model: Recommender, data: TrainingData, watch:
             value = progress.best_value
             note = "" if value is None else f"best {job.config.select_metric} {value:.4f}"
             bar.advance(progress.epoch - bar.done, note)
+            laps.note(progress.curve)
             watch(progress)
 
         return fit(trainer, Checkpoints(job.scratch), told)
@@ -233,5 +236,5 @@ def _write(into: Path, model: Recommender, outputs: Outputs, progress: Progress)
         files.write_array(into / f"{name}.npy", tensor.cpu().numpy())
     if outputs.item_item is not None:
         files.write_matrix(into / "item_item.npz", matrix_of(outputs))
-    curve = [{k: v for k, v in entry.items() if k != "seconds"} for entry in progress.curve]
+    curve = [{k: v for k, v in entry.items() if k not in COSTS} for entry in progress.curve]
     files.write_lines(into / "curve.jsonl", curve)

@@ -13,9 +13,10 @@ task.cost.energy_joules, task.cost.grams_co2e, task.cost.energy_source
 
 from pipeline.measure.energy.grid import Grid, grid_of, known_grids
 from pipeline.measure.energy.meter import CodeCarbonMeter, PartsMeter
-from pipeline.measure.energy.metering import Metering, metering, place_of
+from pipeline.measure.energy.metering import OFF, Metering, metering, place_of, so_far
 
 __all__ = [
+    "OFF",
     "CodeCarbonMeter",
     "Grid",
     "Metering",
@@ -24,4 +25,5 @@ __all__ = [
     "known_grids",
     "metering",
     "place_of",
+    "so_far",
 ]

@@ -5,7 +5,6 @@ Nothing is asked over the network unless the machine's own firmware names a clou
 
 import json
 import os
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,12 +109,14 @@ def _asked(provider: str, metadata: str) -> str | None:
 
 
 _TOKEN_LIFE = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Metadata is asked directly: a proxy would answer for its own machine."""
 
 
 def _get(url: str, headers: Mapping[str, str], method: str = "GET") -> str:
+    import urllib.request
+
     request = urllib.request.Request(url, headers=dict(headers), method=method)
-    with _DIRECT.open(request, timeout=_SECONDS) as answer:
+    # Not through a proxy, which would answer for its own machine.
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with direct.open(request, timeout=_SECONDS) as answer:
         text: str = answer.read(100_000).decode("utf-8", "replace").strip()
     return text

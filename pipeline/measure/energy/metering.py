@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pipeline.measure.cost import Meter, NoMeter
+from pipeline.measure.cost import NO_SOURCE, Energy, Meter, NoMeter
 from pipeline.measure.energy.cloud import find_cloud
 from pipeline.measure.energy.grid import WORLD, Grid, grid_of
 from pipeline.measure.energy.load import MachineLoad, OwnLoad
@@ -67,6 +67,15 @@ class Metering:
         return parts + ([Gpus(gpus)] if gpus else [])
 
 
+OFF = Metering("off", Processor("", 1, 0.0, known=False), WORLD)
+"""Nothing is metered."""
+
+
+def so_far(meter: Meter) -> Energy:
+    """Return what a running meter has counted, nothing known where it tells only at its end."""
+    return meter.read() if isinstance(meter, PartsMeter) else Energy(None, None, NO_SOURCE)
+
+
 def metering(
     how: How = "auto", place: str | float | None = None, watts: float | None = None
 ) -> Metering:
@@ -78,7 +87,7 @@ def metering(
         MeasureError: nobody knows the place, or CodeCarbon is asked for and not installed.
     """
     if how == "off":
-        return Metering("off", Processor("", 1, 0.0, known=False), WORLD)
+        return OFF
     if how == "codecarbon":
         _must_be_installed()
     return Metering(how, this_processor(watts), place_of(place))
