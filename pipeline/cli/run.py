@@ -3,7 +3,7 @@
 import sysconfig
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 import yaml
@@ -26,6 +26,9 @@ from pipeline.config import Config, load_config
 from pipeline.errors import ConfigError
 from pipeline.flow import STAGES, Step
 from pipeline.promotion import promote
+
+if TYPE_CHECKING:
+    from pipeline.carbon.allowance import Allowance
 
 PlanOption = Annotated[
     bool,
@@ -101,9 +104,11 @@ def make(
             fresh.append(step.name)
             seconds = artifact.manifest["cost"]["wall_seconds"]
             remark(f"made {step.name}: {step.kind} {artifact.fingerprint} in {seconds:.1f} s")
+            allowance.made(step, artifact)
 
     with measure.Console() as console:
-        runner = execute.Processes(console)
+        allowance = _allowance(config, store, console)
+        runner = execute.Processes(allowance)
         made = execute.run(steps, config, store, runner, force=force, told=told)
     if not fresh:
         remark(f"nothing to do: all {len(steps)} artifacts are complete in {store.root}")
@@ -111,6 +116,25 @@ def make(
     if "index" in made and "evaluate" in made:
         _promote(store, made["index"].fingerprint)
     return made
+
+
+def _allowance(config: Config, store: Store, listener: measure.Listener) -> "Allowance":
+    """Return what watches the run's budget.
+
+    Raises:
+        ConfigError: there is a budget, and nothing is metered.
+    """
+    from pipeline.carbon.allowance import Allowance, used_this_month
+
+    budget = config.runtime.budget
+    if budget.limits() and config.runtime.energy in ("off", "codecarbon"):
+        raise ConfigError(
+            f"runtime.budget needs a meter that tells while it counts; runtime.energy is "
+            f"{config.runtime.energy}: set it to auto, or leave the budget out"
+        )
+    monthly = budget.month_wh is not None or budget.month_grams is not None
+    before = used_this_month(store) if monthly else {}
+    return Allowance(listener, budget, remark, before)
 
 
 def _promote(store: Store, fingerprint: str) -> None:

@@ -106,7 +106,7 @@ def _countries(data: Path) -> Iterator[Grid]:
     source = "Our World in Data (Ember, Energy Institute), by CodeCarbon"
     for code, row in _json(data / "private_infra" / "global_energy_mix.json").items():
         grams = row.get("carbon_intensity")
-        if grams is not None:
+        if grams:  # a nought is a gap of the table: no electricity is made for nothing
             yield Grid(code, row["country_name"], float(grams), source, str(row["year"]))
 
 
