@@ -1,7 +1,8 @@
 """The report: sums by project, stage, run and month, scope 2, and accuracy against energy."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.artifacts import Artifact, Store
@@ -78,10 +79,12 @@ def points_of(store: Store, metric: str) -> list[Point]:
             accuracy = _accuracy(report, name, metric)
             joules = _joules(fingerprint, learned)
             if accuracy is not None and joules is not None:
-                found[f"{name} {fingerprint}"] = Point(
-                    f"{name} {fingerprint[:6]}", joules, accuracy
-                )
-    return [found[key] for key in sorted(found)]
+                found[fingerprint] = Point(name, joules, accuracy)
+    names = Counter(point.name for point in found.values())
+    return [
+        point if names[point.name] == 1 else replace(point, name=f"{point.name} {fingerprint[:6]}")
+        for fingerprint, point in sorted(found.items(), key=lambda each: each[1].name)
+    ]
 
 
 def _accuracy(report: Artifact, model: str, metric: str) -> float | None:
