@@ -28,6 +28,7 @@ from serving.keys import KeyRing
 from serving.middleware import BodyLimit, Gate, GateLimits, Json, Keys, Lag, Rate, Ready, Watch
 from serving.problems import add_problems, document_problems
 from serving.settings import Settings
+from serving.telemetry.energy import metered
 from serving.telemetry.instruments import Instruments
 from serving.telemetry.slow import SlowLog
 from serving.telemetry.tracing import Tracer
@@ -76,7 +77,8 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         """Yield the state with the bundle open, and watch it until the end."""
         watched = deployed(settings, open_bundle(settings), tools)
-        with drained(settings.drain_seconds, ends), watched as deployment:
+        power = metered(settings, tools.metrics)
+        with drained(settings.drain_seconds, ends), watched as deployment, power:
             beating = asyncio.create_task(lag.beat())
             yield {"deployment": deployment, "slow": tools.slow, "draining": ends}
             beating.cancel()

@@ -16,6 +16,7 @@ from serving.app import create_app, open_bundle
 from serving.bundle import Bundle
 from serving.settings import Settings
 from serving.telemetry import server_log_config
+from serving.telemetry.energy import check_place
 from serving.telemetry.metrics import MULTIPROCESS
 
 _WAITING_CONNECTIONS = 2048
@@ -31,6 +32,7 @@ def serve(settings: Settings) -> None:
         ConfigError: the address cannot be listened on, or would answer other machines unasked.
     """
     check_reach(settings)
+    check_place(settings)
     # Handed over, not kept: it has to go when another bundle takes its place.
     opened = [open_bundle(settings)]
     if settings.workers > 1:

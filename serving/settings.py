@@ -84,6 +84,10 @@ class Settings(Section):
     """OTLP endpoint such as ``http://localhost:4318/v1/traces``; null traces nothing."""
     trace_share: float = Field(0.01, ge=0, le=1)
     """Share of requests that are traced; those with a sampled ``traceparent`` always are."""
+    energy: Literal["auto", "estimate", "machine", "off"] = "auto"
+    """How the energy of answering is known, in the background: as ``runtime.energy`` of a run."""
+    place: str | None = None
+    """Whose electricity, as ``runtime.place`` of a run."""
     guard: Margins = Margins()
     """By how much a challenger may be worse before it is stopped."""
 

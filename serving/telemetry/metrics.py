@@ -51,6 +51,7 @@ class Metrics:
         self._requests()
         self._answers()
         self._bundles()
+        self._energy()
         self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._arms: dict[str, tuple[Counter, Counter, Histogram]] = {}
         self._made: dict[str, float] = {}
@@ -119,6 +120,26 @@ class Metrics:
         )
         self.shadowed = self._counter("shadow_requests", "Requests for the shadow.", "outcome")
 
+    def _energy(self) -> None:
+        self.joules = self._counter("energy_joules", "Energy drawn, counted or estimated.")
+        self.grams = self._counter("grams_co2e", "CO2e of that energy.")
+        self.metered = self._counter("metered_seconds", "Seconds of workers that were metered.")
+        self.per_thousand = self._gauge(
+            "joules_per_1000_recommendations",
+            "Energy of a thousand lists, since the start; of several workers, the highest.",
+            "livemax",
+        )
+        self._lists = self._drawn = 0.0
+
+    def drew(self, joules: float, grams: float, seconds: float) -> None:
+        """Note what was drawn in the last seconds."""
+        self.joules.inc(max(0.0, joules))
+        self.grams.inc(max(0.0, grams))
+        self.metered.inc(seconds)
+        self._drawn += joules
+        if self._lists:
+            self.per_thousand.set(1000 * self._drawn / self._lists)
+
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answered request."""
         kept = self._series.get((method, route, status))
@@ -136,12 +157,14 @@ class Metrics:
         kinds = Counted((answer["strategy"], answer["user_tier"]) for answer in answers)
         for kind, count in kinds.items():
             self.recommended.labels(*kind).inc(count)
+            self._lists += count
         if short := sum(answer["shortfall_reason"] is not None for answer in answers):
             self.short.inc(short)
 
     def count_known(self, lists: int) -> None:
         """Count whole lists of known users."""
         self._known.inc(lists)
+        self._lists += lists
 
     def searched(self, arm: str, seconds: float, lists: int, short: int) -> None:
         """Note one search of an arm."""

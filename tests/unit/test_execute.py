@@ -60,7 +60,9 @@ def test_a_step_becomes_an_artifact_with_its_cost(tmp_path, runner):
     assert made.facts == {"made": True}
     assert made.manifest["cost"]["wall_seconds"] > 0
     assert made.manifest["cost"]["peak_rss_bytes"] > 1e6
-    assert made.manifest["cost"]["energy_joules"] is None
+    assert made.manifest["cost"]["energy_joules"] > 0
+    assert made.manifest["cost"]["energy_source"].startswith(("estimate: ", "rapl", "nvml"))
+    assert made.manifest["environment"]["grid"]["place"]
     assert made.manifest["environment"]["python"].startswith("3.")
     assert not (store.root / SCRATCH / "train" / only.fingerprint).exists()
 

@@ -43,9 +43,10 @@ class Metering:
             return NoMeter()
         if self.how == "codecarbon":
             return CodeCarbonMeter(grid=self.grid)
-        return PartsMeter(self._parts, self.grid, told=told)
+        return PartsMeter(self.parts, self.grid, told=told)
 
-    def _parts(self) -> list[Part]:
+    def parts(self) -> list[Part]:
+        """Return the parts of this machine that are metered, begun now."""
         if self.how == "machine":
             return self._machine_parts()
         own = OwnLoad()
