@@ -39,28 +39,28 @@ class Library:
         self.users: list[list[int]] = [[] for _ in millijoules]
         self.busy = 0
 
-    def nvmlInit(self) -> None:  # noqa: N802
+    def nvmlInit(self) -> None:
         pass
 
-    def nvmlDeviceGetCount(self) -> int:  # noqa: N802
+    def nvmlDeviceGetCount(self) -> int:
         return len(self.millijoules)
 
-    def nvmlDeviceGetHandleByIndex(self, at: int) -> int:  # noqa: N802
+    def nvmlDeviceGetHandleByIndex(self, at: int) -> int:
         return at
 
-    def nvmlDeviceGetTotalEnergyConsumption(self, at: int) -> float:  # noqa: N802
+    def nvmlDeviceGetTotalEnergyConsumption(self, at: int) -> float:
         counted = self.millijoules[at]
         if counted is None:
             raise self.NVMLError
         return counted
 
-    def nvmlDeviceGetPowerUsage(self, at: int) -> float:  # noqa: N802
+    def nvmlDeviceGetPowerUsage(self, at: int) -> float:
         return self.watts * 1000
 
-    def nvmlDeviceGetComputeRunningProcesses(self, at: int) -> list[SimpleNamespace]:  # noqa: N802
+    def nvmlDeviceGetComputeRunningProcesses(self, at: int) -> list[SimpleNamespace]:
         return [SimpleNamespace(pid=pid) for pid in self.users[at]]
 
-    def nvmlDeviceGetUtilizationRates(self, at: int) -> SimpleNamespace:  # noqa: N802
+    def nvmlDeviceGetUtilizationRates(self, at: int) -> SimpleNamespace:
         return SimpleNamespace(gpu=self.busy)
 
 

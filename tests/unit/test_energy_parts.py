@@ -182,7 +182,7 @@ class TestNvml:
 
     def test_without_a_driver_there_are_none(self):
         class Broken(Library):
-            def nvmlInit(self) -> None:  # noqa: N802
+            def nvmlInit(self) -> None:
                 raise self.NVMLError
 
         assert boards(Broken([0.0])) == []

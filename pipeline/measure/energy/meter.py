@@ -78,6 +78,8 @@ class CodeCarbonMeter:
     scope: str = "process"
     """Or ``machine``."""
     grid: Grid = WORLD
+    watts: float | None = None
+    """Design power of all processors; None leaves it to CodeCarbon."""
     _tracker: Any = field(default=None, repr=False)
 
     def start(self) -> None:
@@ -94,6 +96,7 @@ class CodeCarbonMeter:
             country_iso_code="USA",
             force_carbon_intensity_g_co2e_kwh=self.grid.grams_per_kwh,
             tracking_mode=self.scope,
+            force_cpu_power=self.watts,
             output_methods=[],
             log_level="critical",
             allow_multiple_runs=True,

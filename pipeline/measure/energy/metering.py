@@ -36,13 +36,15 @@ class Metering:
     how: How = "auto"
     processor: Processor = field(default_factory=this_processor)
     grid: Grid = WORLD
+    given_watts: float | None = None
+    """What the user says of the processors; None where nobody did."""
 
     def meter(self, told: Told | None = None) -> Meter:
         """Return a new meter; ``told`` hears of every second, where the meter counts them."""
         if self.how == "off":
             return NoMeter()
         if self.how == "codecarbon":
-            return CodeCarbonMeter(grid=self.grid)
+            return CodeCarbonMeter(grid=self.grid, watts=self.given_watts)
         return PartsMeter(self.parts, self.grid, told=told)
 
     def parts(self) -> list[Part]:
@@ -91,7 +93,7 @@ def metering(
         return OFF
     if how == "codecarbon":
         _must_be_installed()
-    return Metering(how, this_processor(watts), place_of(place))
+    return Metering(how, this_processor(watts), place_of(place), watts)
 
 
 def place_of(place: str | float | None) -> Grid:
