@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.artifacts import Store
-from pipeline.carbon.units import kwh_told, masses, money_told, sums
+from pipeline.carbon.units import grams_told, kwh_told, masses, money_told, sums
 from pipeline.cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from pipeline.cli.output import print_json, print_table, remark, say
 from pipeline.cli.run import shipped_config
@@ -228,3 +228,34 @@ def _work(store: Store, run: str, hours: float | None, wh: float | None) -> tupl
         )
     whole = total("all", sharing_the_machine(entries))
     return whole.kwh * 3.6e6, whole.machine_seconds / 3600
+
+
+@group.command("served")
+def served(
+    metrics: Annotated[
+        str, typer.Argument(help="Address of a service's /metrics, or a file of its answer.")
+    ] = "http://127.0.0.1:8000/metrics",
+    machine: MachineOption = None,
+    prices: PricesOption = None,
+    per_second: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="Lists a second that the machine is paid for; else as seen."),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that share the machine.")] = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Print energy and CO2e of 1,000 recommendations, and the money of a million."""
+    from pipeline.carbon.prices import load_prices
+    from pipeline.carbon.served import costs_of, read_metrics
+
+    table = load_prices(prices or shipped_config("prices.yaml"))
+    price = table.of(machine)
+    found = costs_of(read_metrics(metrics), price, per_second, workers)
+    if as_json:
+        print_json({**found, "machine": price.machine, "currency": table.currency})
+        return
+    say(f"{found['lists']:,.0f} lists in {found['seconds']:,.0f} s")
+    say(f"1,000 recommendations: {found['joules_per_1000']:.4g} J")
+    say(f"1,000 recommendations: {grams_told(found['grams_co2e_per_1000'])} CO2e")
+    money = money_told(found["money_per_million"], table.currency)
+    say(f"1,000,000 recommendations: {money} on {price.machine}")

@@ -6,14 +6,14 @@ with measure.task("train", meter=meter) as task:
 task.cost.energy_joules, task.cost.grams_co2e, task.cost.energy_source
 
     power.py parts.py load.py rapl.py nvml.py   what draws how much, counted or estimated
-    meter.py metering.py                        what adds it up
+    meter.py choice.py                          what adds it up
     grid.py cloud.py                            where it is drawn, and how dirty that is
-    account.py budget.py money.py               sums, limits, prices
+    account.py pareto.py                        sums, prices, scope 2, accuracy against energy
 """
 
+from pipeline.measure.energy.choice import OFF, Metering, metering, place_of, so_far
 from pipeline.measure.energy.grid import Grid, grid_of, known_grids
 from pipeline.measure.energy.meter import CodeCarbonMeter, PartsMeter
-from pipeline.measure.energy.metering import OFF, Metering, metering, place_of, so_far
 
 __all__ = [
     "OFF",
