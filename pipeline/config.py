@@ -7,7 +7,7 @@ of raw files, which enter by their content.
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field
@@ -21,7 +21,7 @@ from pipeline.config_train import DistillConfig as DistillConfig
 from pipeline.config_train import RankConfig as RankConfig
 from pipeline.config_train import TrainConfig as TrainConfig
 from pipeline.errors import ConfigError, suggest
-from pipeline.sections import Section, read_yaml, validated
+from pipeline.sections import WORD_OFF, Section, read_yaml, validated
 
 
 class DemoConfig(Section):
@@ -217,7 +217,9 @@ class RuntimeConfig(Section):
     """Of the ETL's database, which spills to disk beyond it."""
     batch_size: int | None = Field(None, ge=1)
     """Of inference; null chooses."""
-    energy: Literal["auto", "estimate", "machine", "codecarbon", "off"] = "auto"
+    energy: Annotated[Literal["auto", "estimate", "machine", "codecarbon", "off"], WORD_OFF] = (
+        "auto"
+    )
     """How energy is known. ``auto``: the stage's share of what processor (RAPL) and GPU (NVML)
     count, estimated where they are not readable; ``estimate`` never reads them; ``machine`` bills
     all that the machine draws meanwhile; ``codecarbon`` runs CodeCarbon's own tracker."""

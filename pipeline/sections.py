@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from pipeline.errors import ConfigError, suggest
 
@@ -15,6 +15,13 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+
+def _word_off(value: object) -> object:
+    return "off" if value is False else value
+
+
+WORD_OFF = BeforeValidator(_word_off)
+"""For settings that may be ``off``, which YAML reads as a truth value."""
 
 AnySection = TypeVar("AnySection", bound=Section)
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from pipeline.sections import Section, read_yaml, validated
+from pipeline.sections import WORD_OFF, Section, read_yaml, validated
 from serving.deployment.guardrail import Margins
 
 PREFIX = "PLOTPOINTE_"
@@ -84,7 +84,7 @@ class Settings(Section):
     """OTLP endpoint such as ``http://localhost:4318/v1/traces``; null traces nothing."""
     trace_share: float = Field(0.01, ge=0, le=1)
     """Share of requests that are traced; those with a sampled ``traceparent`` always are."""
-    energy: Literal["auto", "estimate", "machine", "off"] = "auto"
+    energy: Annotated[Literal["auto", "estimate", "machine", "off"], WORD_OFF] = "auto"
     """How the energy of answering is known, in the background: as ``runtime.energy`` of a run."""
     place: str | None = None
     """Whose electricity, as ``runtime.place`` of a run."""

