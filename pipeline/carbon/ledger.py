@@ -1,6 +1,7 @@
 """The store's runs and manifests as entries of an account."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,16 @@ from pipeline.schema import KINDS
 RUNS, RECORD = "runs", "run.json"
 UNRECORDED = "-"
 """The run and project of artifacts that no record of a run names."""
+
+
+@dataclass(frozen=True)
+class _Named:
+    """What a step is called, and of what it is a part."""
+
+    name: str
+    project: str
+    stage: str
+    run: str
 
 
 def entries_of(store: Store) -> list[Entry]:
@@ -62,10 +73,12 @@ def _of_run(
         step["cost"],
         ended,
         grid,
-        name=name,
-        project=str(record.get("config_name") or UNRECORDED),
-        stage=str(step.get("stage") or name.partition(":")[0]),
-        run=str(record.get("run_id") or UNRECORDED),
+        _Named(
+            name=name,
+            project=str(record.get("config_name") or UNRECORDED),
+            stage=str(step.get("stage") or name.partition(":")[0]),
+            run=str(record.get("run_id") or UNRECORDED),
+        ),
     )
 
 
@@ -75,25 +88,27 @@ def _of_manifest(artifact: Artifact) -> Entry:
         _cost(artifact),
         manifest["created_at"],
         manifest.get("environment", {}).get("grid"),
-        name=str(manifest.get("step") or KINDS[artifact.kind].made_by),
-        project=UNRECORDED,
-        stage=str(manifest.get("stage") or KINDS[artifact.kind].made_by),
-        run=UNRECORDED,
+        _Named(
+            name=str(manifest.get("step") or KINDS[artifact.kind].made_by),
+            project=UNRECORDED,
+            stage=str(manifest.get("stage") or KINDS[artifact.kind].made_by),
+            run=UNRECORDED,
+        ),
     )
 
 
 def _entry(
-    cost: Mapping[str, Any], ended: str | None, grid: Mapping[str, Any] | None, **named: str
+    cost: Mapping[str, Any], ended: str | None, grid: Mapping[str, Any] | None, named: _Named
 ) -> Entry:
     try:
         moment = datetime.fromisoformat(str(ended))
     except ValueError:
         raise ArtifactError(
-            f"step {named['name']} of run {named['run']} ended at {ended!r}, which is no time"
+            f"step {named.name} of run {named.run} ended at {ended!r}, which is no time"
         ) from None
     factor = (grid["grams_per_kwh"], grid["source"], grid["date"]) if grid else None
     return Entry(
-        **named,
+        **vars(named),
         ended_at=moment if moment.tzinfo else moment.replace(tzinfo=UTC),
         wall_seconds=float(cost.get("wall_seconds") or 0.0),
         joules=cost.get("energy_joules"),

@@ -61,7 +61,7 @@ def sums(
     energy, kwh = energies([row.kwh for row in rows])
     mass, grams = masses([row.grams for row in rows])
     columns = ("steps", "machine s", f"energy {energy}", f"CO2e {mass}", f"cost {currency}")
-    told = [
+    told: list[tuple[str, ...]] = [
         (
             "total" if row is whole else row.name,
             f"{row.entries}" + (f" ({row.unmeasured} not measured)" if row.unmeasured else ""),

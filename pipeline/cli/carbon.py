@@ -211,8 +211,8 @@ def regions(
     print_table(f"{kwh_told(joules / 3.6e6)} elsewhere, the cleanest first", columns, rows)
     say(f"cleanest: {places[0].grid.place}; dirtiest: {places[-1].grid.place}")
     if found := cheapest(places):
-        told = money_told(found.money or 0.0, table.currency)
-        say(f"cheapest with a price: {found.grid.place}, {told}")
+        money = money_told(found.money or 0.0, table.currency)
+        say(f"cheapest with a price: {found.grid.place}, {money}")
 
 
 def _work(store: Store, run: str, hours: float | None, wh: float | None) -> tuple[float, float]:

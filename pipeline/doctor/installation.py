@@ -15,7 +15,8 @@ _NATIVE = {
     "pipeline._edges": "reasons",
     "pipeline.models._kernels": "sparse products of training",
 }
-_OPTIONAL = ("tracing", "measure", "track", "gpu", "peers", "dev")
+_NEEDED = ("", "pipeline")
+"""The service, and the stages; the other extras are for those who want them."""
 
 
 def python() -> Iterator[Finding]:
@@ -38,9 +39,8 @@ def packages() -> Iterator[Finding]:
         return
     yield Finding("packages", OK, f"plotpointe {told}")
     by_extra = _by_extra(wanted)
-    for extra in ("", "pipeline", *_OPTIONAL):
-        if extra in by_extra:
-            yield _judged(extra, by_extra[extra])
+    for extra, requirements in by_extra.items():
+        yield _judged(extra, requirements)
 
 
 def _by_extra(wanted: list[str]) -> dict[str, list[Any]]:
@@ -71,7 +71,7 @@ def _judged(extra: str, requirements: list[Any]) -> Finding:
     told = ", ".join([*(f"{one} missing" for one in missing), *other])
     if not told:
         return Finding("packages", OK, f"{name}: all {len(requirements)} packages")
-    optional = extra in _OPTIONAL and len(missing) == len(requirements)
+    optional = extra not in _NEEDED and len(missing) == len(requirements)
     status: Status = SKIP if optional else WARN if extra else FAIL
     return Finding("packages", status, f"{name}: {told}", cure)
 

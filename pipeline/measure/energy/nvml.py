@@ -1,5 +1,6 @@
 """Joules of NVIDIA GPUs as their driver counts them (NVML)."""
 
+import importlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,8 +57,7 @@ def boards(library: Any = None) -> list[Board]:  # noqa: ANN401 - the module pyn
     if library is None and not any(device.exists() for device in _DEVICES):
         return []
     try:
-        if library is None:
-            import pynvml as library
+        library = library or importlib.import_module("pynvml")
         library.nvmlInit()
         chosen = _chosen(library.nvmlDeviceGetCount())
         found = [Board(library, library.nvmlDeviceGetHandleByIndex(at)) for at in chosen]

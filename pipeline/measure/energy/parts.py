@@ -13,8 +13,9 @@ from pipeline.measure.energy.rapl import Counter
 class Part(Protocol):
     """A part of a machine."""
 
-    label: str
-    """``rapl``, ``nvml``, or ``estimate: …``."""
+    @property
+    def label(self) -> str:
+        """Return ``rapl``, ``nvml``, or ``estimate: …``."""
 
     def joules(self, seconds: float) -> float:
         """Return what was drawn in the ``seconds`` since the last call."""
