@@ -19,5 +19,7 @@ The map:
     planner/       what a run will take, before it runs
     tune/          the search of a training section, on validation
     leaks/         does anything in a run know held-out interactions?
-    measure/       cost and progress; imports nothing else of ours
+    measure/       cost, energy and progress; imports nothing else of ours
+    carbon/        what runs drew, emitted and cost: reports, budgets, prices
+    doctor/        what is wrong with an installation, a machine or a store
 """
