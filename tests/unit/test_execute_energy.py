@@ -16,6 +16,8 @@ from pipeline.measure import Energy
 from pipeline.train.costs import Laps
 from tests.unit.test_execute import CONFIG, leftovers, step
 
+SMALL = {"users": 20, "items": 40}
+
 
 def config(**runtime) -> Config:
     return CONFIG.model_copy(update={"runtime": RuntimeConfig(**runtime)})
@@ -48,7 +50,7 @@ class TestSteps:
 
     def test_no_option_of_energy_changes_a_fingerprint(self, tmp_path):
         path = tmp_path / "c.yaml"
-        path.write_text(yaml.safe_dump({"data": {"format": "demo"}}))
+        path.write_text(yaml.safe_dump({"data": {"format": "demo", "demo": SMALL}}))
         store = Store(tmp_path / "s")
         plans = []
         for chosen in ([], ["runtime.energy=off", "runtime.place=DEU", "runtime.budget.run_wh=1"]):
