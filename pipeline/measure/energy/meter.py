@@ -100,7 +100,8 @@ class CodeCarbonMeter:
             output_methods=[],
             log_level="critical",
             allow_multiple_runs=True,
-            measure_power_secs=1,
+            # At each measurement up to 50 ms may be left out; it samples every second all the same.
+            measure_power_secs=15,
         )
         self._tracker.get_detected_hardware()
         self._tracker.start()
