@@ -58,7 +58,7 @@ def test_what_is_heavy_is_the_pipelines_alone():
     assert not BASE & PIPELINE
     heavy = {"torch", "torch-geometric", "torchvision", "transformers", "pandas", "duckdb"}
     assert heavy <= PIPELINE
-    assert "plotpointe[pipeline,tracing]" in PROJECT["optional-dependencies"]["dev"]
+    assert "plotpointe[pipeline,redis,tracing]" in PROJECT["optional-dependencies"]["dev"]
 
 
 def test_every_dependency_is_pinned():
