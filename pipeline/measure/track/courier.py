@@ -1,0 +1,197 @@
+"""The courier: a process that reads a run's lines and hands them to one backend.
+
+``python -m pipeline.measure.track.courier FOLDER BACKEND``. It ends when the run has ended and all
+is handed over, or when the run's process is gone. A call that raises is tried again with a fresh
+backend after a pause; one that does not come back ends the courier, stack in its log, and whoever
+started it starts another. How far it came is in ``trackers/<backend>.json``: a line is handed over
+at least once, and twice only where a courier died between handing it over and noting so.
+"""
+
+import faulthandler
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from pipeline.measure.track.backends import backend_of
+from pipeline.measure.track.protocol import INTERRUPTED, Tracker, in_words
+from pipeline.measure.track.record import ABOUT, Line, Record, replace_json
+
+FOLDER = "trackers"
+PATIENCE_SECONDS = 60.0
+"""A call that takes longer is given up."""
+_LOOK_SECONDS = 0.2
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How far a backend was told of a run."""
+
+    backend: str
+    settings: dict[str, str] = field(default_factory=dict)
+    offset: int = 0
+    """Bytes of ``events.jsonl`` that were handed over."""
+    lines: int = 0
+    complete: bool = False
+    """Whether the end was handed over."""
+    failures: int = 0
+    last_error: str | None = None
+    doing: str | None = None
+    """The call that is being made; what it is when the courier has died is what killed it."""
+
+    def save(self, run: Path) -> None:
+        """Write it beside the run."""
+        place_of(run, self.backend).parent.mkdir(exist_ok=True)
+        replace_json(place_of(run, self.backend), asdict(self))
+
+    @classmethod
+    def load(cls, run: Path, backend: str) -> "Delivery":
+        """Return what was noted last; a new one where there is nothing, or nothing readable."""
+        try:
+            return cls(**json.loads(place_of(run, backend).read_text()))
+        except (OSError, ValueError, TypeError):
+            return cls(backend)
+
+
+def place_of(run: Path, backend: str) -> Path:
+    """Return where the delivery to a backend is noted."""
+    return run / FOLDER / f"{backend.replace(':', '.')}.json"
+
+
+def deliveries(run: Path) -> list[Delivery]:
+    """Return how far each backend of a run was told."""
+    found = []
+    for path in sorted((run / FOLDER).glob("*.json")):
+        with suppress(OSError, ValueError, TypeError):
+            found.append(Delivery(**json.loads(path.read_text())))
+    return found
+
+
+class Courier:
+    """Hands the lines of one run to one backend."""
+
+    def __init__(self, run: Path, backend: str, patience: float = PATIENCE_SECONDS) -> None:
+        """Go on from where the last courier came to."""
+        self.record, self.told = Record(run), Delivery.load(run, backend)
+        self._patience, self._tracker = patience, None
+        self._log = sys.stderr
+
+    def carry(self, gone: Callable[[], bool]) -> Delivery:
+        """Hand over lines until the end of the run; ``gone`` says that none will come any more."""
+        pause = _FIRST_PAUSE
+        while not self.told.complete:
+            last_look = gone()
+            try:
+                self._hand_over()
+                pause = _FIRST_PAUSE
+            except (Exception, SystemExit) as error:  # whatever a backend may raise
+                self._failed(error)
+                if last_look:
+                    break
+                time.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+                continue
+            if last_look:
+                self._end()
+                break
+            time.sleep(_LOOK_SECONDS)
+        return self.told
+
+    def _hand_over(self) -> None:
+        if self._tracker is None:
+            self._tracker = self._opened()
+        for line, offset in self.record.lines_from(self.told.offset):
+            self._hand(self._tracker, line)
+            done = "status" in line
+            self._note(offset=offset, lines=self.told.lines + 1, complete=done, last_error=None)
+            if done:
+                return
+
+    def _opened(self) -> Tracker:
+        told = self.told
+        with self._watched("open"):
+            backend = backend_of(told.backend, told.settings)
+            tracker = backend.open(told.settings, self.record.folder)
+        with self._watched("start"):
+            tracker.start(self.record.run())
+        return tracker
+
+    def _hand(self, tracker: Tracker, line: Line) -> None:
+        if line["metrics"]:
+            with self._watched("log"):
+                step, at = line["epoch_or_step"], line["time"]
+                tracker.log(line["step_name"], line["metrics"], step, at=at)
+        if "artifact" in line:
+            with self._watched("artifact"):
+                tracker.artifact(line["artifact"]["name"], line["artifact"]["reference"])
+        if "status" in line:
+            with self._watched("finish"):
+                tracker.finish(line["status"])
+
+    def _end(self) -> None:
+        """Tell of an end that the run itself could not tell of any more."""
+        if self.told.complete or self._tracker is None:
+            return
+        try:
+            with self._watched("finish"):
+                self._tracker.finish(INTERRUPTED)
+            self._note(complete=True)
+        except (Exception, SystemExit) as error:
+            self._failed(error)
+
+    @contextmanager
+    def _watched(self, doing: str) -> Iterator[None]:
+        """End this process where the block takes too long, even if it lets no thread run."""
+        self._note(doing=doing)
+        faulthandler.dump_traceback_later(self._patience, exit=True, file=self._log)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+        self._note(doing=None)
+
+    def _failed(self, error: BaseException) -> None:
+        self._tracker = None
+        words = f"{self.told.doing or 'courier'}: {in_words(error)}"
+        self._note(failures=self.told.failures + 1, last_error=words, doing=None)
+
+    def _note(self, **changed: object) -> None:
+        self.told = replace(self.told, **changed)  # type: ignore[arg-type]
+        self.told.save(self.record.folder)
+
+
+def _orphaned(parent: int, standard_input: int) -> Callable[[], bool]:
+    """Return what tells whether the process that started this one is gone, or has said to end."""
+    os.set_blocking(standard_input, False)
+
+    def gone() -> bool:
+        """Tell."""
+        try:
+            ended = os.read(standard_input, 1) == b""
+        except BlockingIOError:
+            ended = False
+        return ended or os.getppid() != parent
+
+    return gone
+
+
+def main() -> None:
+    """Carry the lines of the folder and backend named on the command line."""
+    run, backend, patience = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
+    if not (run / ABOUT).exists():
+        raise SystemExit(f"no run at {run}")
+    orphaned = _orphaned(os.getppid(), sys.stdin.fileno())
+    courier = Courier(run, backend, patience)
+    told = courier.carry(lambda: orphaned() or not courier.record.alive())
+    # Threads of a backend must not keep this process.
+    sys.stderr.flush()
+    os._exit(0 if told.complete else 1)
+
+
+if __name__ == "__main__":
+    main()
