@@ -194,6 +194,11 @@ class RuntimeConfig(Section):
     """Of the ETL's database, which spills to disk beyond it."""
     batch_size: int | None = Field(None, ge=1)
     """Of inference; null chooses."""
+    track: tuple[str, ...] = ()
+    """Who is told of a run beside its record: ``tensorboard``, ``wandb``, ``mlflow``, or one's own
+    as ``module:class``."""
+    trackers: Mapping[str, Mapping[str, str]] = Field(default_factory=dict)
+    """Their settings, by name: ``{wandb: {project: shop, mode: offline}, mlflow: {uri: …}}``."""
 
     def cores(self) -> int:
         """Return the threads a stage may use when it runs alone."""

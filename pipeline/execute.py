@@ -119,11 +119,11 @@ def _manifest(order: Order, facts: Mapping[str, Any], cost: Mapping[str, Any]) -
         **step.request,
         "facts": facts,
         "cost": cost,
-        "environment": {**_environment(), "threads": order.threads},
+        "environment": {**environment(), "threads": order.threads},
     }
 
 
-def _environment() -> dict[str, Any]:
+def environment() -> dict[str, Any]:
     packages = {}
     for name in (*_PACKAGES, "plotpointe"):
         try:

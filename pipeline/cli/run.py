@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 import yaml
 
-from pipeline import execute, flow, measure, places
+from pipeline import execute, flow, history, measure, places, runs
 from pipeline.artifacts import Artifact, Store
 from pipeline.cli import report
 from pipeline.cli.options import (
@@ -102,15 +102,33 @@ def make(
             seconds = artifact.manifest["cost"]["wall_seconds"]
             remark(f"made {step.name}: {step.kind} {artifact.fingerprint} in {seconds:.1f} s")
 
-    with measure.Console() as console:
-        runner = execute.Processes(console)
-        made = execute.run(steps, config, store, runner, force=force, told=told)
+    made = _recorded(steps, config, store, told, force=force)
     if not fresh:
         remark(f"nothing to do: all {len(steps)} artifacts are complete in {store.root}")
     places.remember(store, made.get("etl"), config.data.images)
     if "index" in made and "evaluate" in made:
         _promote(store, made["index"].fingerprint)
     return made
+
+
+def _recorded(
+    steps: list[Step], config: Config, store: Store, told: execute.Told, *, force: bool
+) -> dict[str, Artifact]:
+    """Carry out the steps, and keep a record of it."""
+    try:
+        with runs.recorded(steps, config, store) as recording, measure.Console() as console:
+
+            def noted(step: Step, artifact: Artifact, made_now: bool) -> None:
+                """Say it, and keep it."""
+                told(step, artifact, made_now)
+                recording.told(step, artifact, made_now)
+
+            runner = execute.Processes(recording.listening(console))
+            return execute.run(steps, config, store, runner, force=force, told=noted)
+    finally:
+        for sentence in recording.complaints():
+            remark(sentence)
+        history.append(store, recording.run_id)
 
 
 def _promote(store: Store, fingerprint: str) -> None:

@@ -11,7 +11,7 @@ and a backend's package only in its courier.
 """
 
 from pipeline.measure.track.backends import BACKENDS, Backend, backend_of, lacking
-from pipeline.measure.track.courier import Delivery, deliveries
+from pipeline.measure.track.delivery import Delivery, deliveries
 from pipeline.measure.track.post import Posted, replay
 from pipeline.measure.track.protocol import NullTracker, Run, Several, Tracker, full_name
 from pipeline.measure.track.record import JsonLines, Record

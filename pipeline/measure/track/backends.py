@@ -49,9 +49,10 @@ def backend_of(name: str, settings: Mapping[str, Any] | None = None) -> Backend:
         raise MeasureError(
             f"unknown tracker {name!r}; known: {[*BACKENDS]}, or one's own as module:class"
         )
-    wrong = [] if found.settings is None else [*({*(settings or {})} - {*found.settings})]
+    known = found.settings
+    wrong = [] if known is None else sorted({*(settings or {})} - {*known})
     if wrong:
-        raise MeasureError(f"tracker {name} takes no {wrong[0]!r}; it takes {[*found.settings or ()]}")
+        raise MeasureError(f"tracker {name} takes no {wrong[0]!r}; it takes {known}")
     return found
 
 

@@ -8,74 +8,27 @@ at least once, and twice only where a courier died between handing it over and n
 """
 
 import faulthandler
-import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.measure.track.backends import backend_of
+from pipeline.measure.track.delivery import Delivery
 from pipeline.measure.track.protocol import INTERRUPTED, Tracker, in_words
-from pipeline.measure.track.record import ABOUT, Line, Record, replace_json
+from pipeline.measure.track.record import ABOUT, Line, Record
 
-FOLDER = "trackers"
-PATIENCE_SECONDS = 60.0
-"""A call that takes longer is given up."""
 _LOOK_SECONDS = 0.2
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """How far a backend was told of a run."""
-
-    backend: str
-    settings: dict[str, str] = field(default_factory=dict)
-    offset: int = 0
-    """Bytes of ``events.jsonl`` that were handed over."""
-    lines: int = 0
-    complete: bool = False
-    """Whether the end was handed over."""
-    failures: int = 0
-    last_error: str | None = None
-    doing: str | None = None
-    """The call that is being made; what it is when the courier has died is what killed it."""
-
-    def save(self, run: Path) -> None:
-        """Write it beside the run."""
-        place_of(run, self.backend).parent.mkdir(exist_ok=True)
-        replace_json(place_of(run, self.backend), asdict(self))
-
-    @classmethod
-    def load(cls, run: Path, backend: str) -> "Delivery":
-        """Return what was noted last; a new one where there is nothing, or nothing readable."""
-        try:
-            return cls(**json.loads(place_of(run, backend).read_text()))
-        except (OSError, ValueError, TypeError):
-            return cls(backend)
-
-
-def place_of(run: Path, backend: str) -> Path:
-    """Return where the delivery to a backend is noted."""
-    return run / FOLDER / f"{backend.replace(':', '.')}.json"
-
-
-def deliveries(run: Path) -> list[Delivery]:
-    """Return how far each backend of a run was told."""
-    found = []
-    for path in sorted((run / FOLDER).glob("*.json")):
-        with suppress(OSError, ValueError, TypeError):
-            found.append(Delivery(**json.loads(path.read_text())))
-    return found
 
 
 class Courier:
     """Hands the lines of one run to one backend."""
 
-    def __init__(self, run: Path, backend: str, patience: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, run: Path, backend: str, patience: float) -> None:
         """Go on from where the last courier came to."""
         self.record, self.told = Record(run), Delivery.load(run, backend)
         self._patience, self._tracker = patience, None

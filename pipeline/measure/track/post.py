@@ -9,9 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
-from pipeline.measure.track.courier import FOLDER, PATIENCE_SECONDS, Delivery, place_of
+from pipeline.measure.track.delivery import FOLDER, Delivery, place_of
 from pipeline.measure.track.protocol import Run, Values
 
+PATIENCE_SECONDS = 60.0
+"""A call to a backend that takes longer is given up."""
 _ROOT = str(Path(__file__).parents[3])
 _LOOK_SECONDS = 0.05
 _PAUSES = (1.0, 5.0, 30.0, 120.0)
@@ -96,9 +98,9 @@ class Posted:
         told = self.delivery()
         if told.doing:
             words = f"{told.doing}: the courier died, or had no answer in {self._patience:g} s"
-            replace(
-                told, failures=told.failures + 1, last_error=words, doing=None
-            ).save(self.folder)
+            replace(told, failures=told.failures + 1, last_error=words, doing=None).save(
+                self.folder
+            )
 
     def _post(self) -> None:
         place_of(self.folder, self.backend).parent.mkdir(parents=True, exist_ok=True)

@@ -37,7 +37,7 @@ class Tracker(Protocol):
         """
 
     def artifact(self, name: str, reference: str) -> None:
-        """Take a reference to something that the run made or used; its bytes stay where they are."""
+        """Take a reference to something that the run made or used; its bytes stay in place."""
 
     def finish(self, status: str) -> None:
         """End the run as ``done``, ``failed`` or ``interrupted``."""

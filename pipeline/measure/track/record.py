@@ -66,7 +66,7 @@ class JsonLines:
     def artifact(self, name: str, reference: str) -> None:
         """Append a line and note the reference."""
         with self._lock:
-            self._append("", {}, None, None, artifact={"name": name, "reference": reference})
+            self._append("", {}, more={"artifact": {"name": name, "reference": reference}})
             self._about["artifacts"][name] = reference
             self._save()
 
@@ -79,7 +79,7 @@ class JsonLines:
     def finish(self, status: str) -> None:
         """Append the end, write ``run.json`` for the last time and let go of the lock."""
         with self._lock:
-            self._append("", {}, None, None, status=status)
+            self._append("", {}, more={"status": status})
             self._about |= {"status": status, "ended_at": stamp(time.time())}
             self._save()
             if self._alive >= 0:
@@ -87,10 +87,15 @@ class JsonLines:
                 self._alive = -1
 
     def _append(
-        self, step_name: str, metrics: Values, step: int | None, at: float | None, **more: Any
+        self,
+        step_name: str,
+        metrics: Values,
+        step: int | None = None,
+        at: float | None = None,
+        more: Mapping[str, Any] | None = None,
     ) -> None:
         line = {"time": time.time() if at is None else at, "step_name": step_name}
-        line |= {"epoch_or_step": step, "metrics": dict(metrics), **more}
+        line |= {"epoch_or_step": step, "metrics": dict(metrics), **(more or {})}
         text = json.dumps(line, sort_keys=True, allow_nan=False)
         with (self.folder / EVENTS).open("ab") as file:
             file.write(text.encode() + b"\n")

@@ -61,7 +61,9 @@ class Wandb:
             if name not in self._counted:
                 self._run.define_metric(name, step_metric=counter)
                 self._counted.add(name)
-        self._run.log({**named, counter: step, "_timestamp": at} if at else {**named, counter: step})
+        self._run.log(
+            {**named, counter: step, "_timestamp": at} if at else {**named, counter: step}
+        )
 
     def artifact(self, name: str, reference: str) -> None:
         """Note the reference in the run's summary."""
