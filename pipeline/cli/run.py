@@ -115,20 +115,26 @@ def _recorded(
     steps: list[Step], config: Config, store: Store, told: execute.Told, *, force: bool
 ) -> dict[str, Artifact]:
     """Carry out the steps, and keep a record of it."""
-    try:
-        with runs.recorded(steps, config, store) as recording, measure.Console() as console:
+    with runs.recorded(config, store, _kept(store)) as recording:
 
-            def noted(step: Step, artifact: Artifact, made_now: bool) -> None:
-                """Say it, and keep it."""
-                told(step, artifact, made_now)
-                recording.told(step, artifact, made_now)
+        def noted(step: Step, artifact: Artifact, made_now: bool) -> None:
+            """Say it, and keep it."""
+            told(step, artifact, made_now)
+            recording.told(step, artifact, made_now)
 
+        with measure.Console() as console:
             runner = execute.Processes(recording.listening(console))
             return execute.run(steps, config, store, runner, force=force, told=noted)
-    finally:
+
+
+def _kept(store: Store) -> Callable[[runs.Recording], None]:
+    def kept(recording: runs.Recording) -> None:
+        """Say which trackers were not told everything, and add the run to the history."""
         for sentence in recording.complaints():
             remark(sentence)
         history.append(store, recording.run_id)
+
+    return kept
 
 
 def _promote(store: Store, fingerprint: str) -> None:

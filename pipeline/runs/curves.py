@@ -41,7 +41,7 @@ class Curves:
 
 
 def curves_of(run: Mapping[str, Any], store: Store) -> Curves:
-    """Return the curves of a run; those of trainings that were complete before, from their models."""
+    """Return the curves of a run; of trainings that were complete before, from their models."""
     curves = Curves()
     for line in Record(store.root / RUNS / run["run_id"]).lines():
         if line["epoch_or_step"] is not None:

@@ -6,7 +6,7 @@ or not, and a record that cannot be written never stops a run.
 
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -109,8 +109,10 @@ class _Ear:
 
 
 @contextmanager
-def recorded(steps: Sequence[Step], config: Config, store: Store) -> Iterator[Recording]:
-    """Yield the recording of a run that begins and ends with the block.
+def recorded(
+    config: Config, store: Store, ended: Callable[[Recording], None] = lambda _: None
+) -> Iterator[Recording]:
+    """Yield the recording of a run that begins and ends with the block; then call ``ended``.
 
     Raises:
         ConfigError: ``runtime.track`` names no tracker, or a setting that one does not take.
@@ -134,6 +136,7 @@ def recorded(steps: Sequence[Step], config: Config, store: Store) -> Iterator[Re
         raise
     finally:
         recording.finish(status, error)
+        ended(recording)
 
 
 def opened(config: Config, folder: Path) -> Several:
