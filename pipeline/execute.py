@@ -124,6 +124,7 @@ def _manifest(order: Order, facts: Mapping[str, Any], cost: Mapping[str, Any]) -
 
 
 def environment() -> dict[str, Any]:
+    """Return the versions of Python and of what computes, and the machine as manifests spell it."""
     packages = {}
     for name in (*_PACKAGES, "plotpointe"):
         try:
