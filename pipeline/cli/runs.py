@@ -171,8 +171,8 @@ def show_run(store: Store, name: str, *, as_json: bool) -> None:
         say(f"{title}: {told}")
     rows = [_step_row(name, step) for name, step in run.get("steps", {}).items()]
     print_table("steps", ("step", "artifact", "made", "wall s", "cpu s", "peak memory"), rows)
-    whole = {k: v for k, v in run["metrics"].items() if "/" not in k}
-    print_table("metrics", ("metric", "value"), [(k, _cell(v)) for k, v in sorted(whole.items())])
+    metrics = [(name, _cell(value)) for name, value in runs.headline(run).items()]
+    print_table("metrics", ("metric", "value"), metrics)
 
 
 def _about(run: dict[str, Any]) -> list[tuple[str, str]]:

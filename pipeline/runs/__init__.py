@@ -5,7 +5,7 @@
 
 from pipeline.runs.curves import Curves, curves_of
 from pipeline.runs.diff import Difference, diff
-from pipeline.runs.listing import Condition, all_runs, chosen, find, folder_of, look
+from pipeline.runs.listing import Condition, all_runs, chosen, find, folder_of, headline, look
 from pipeline.runs.recording import RUNS, Recording, behind, recorded
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "diff",
     "find",
     "folder_of",
+    "headline",
     "look",
     "recorded",
 ]

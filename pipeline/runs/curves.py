@@ -13,7 +13,7 @@ Points = list[tuple[float, float]]
 """Step and value, by rising step."""
 
 _CURVE = "curve.jsonl"
-_COUNTERS = ("epoch", "seconds")
+_COUNTERS = ("epoch", "seconds", "epoch_seconds")
 
 
 @dataclass
@@ -32,12 +32,16 @@ class Curves:
                 points.append((count, value))
 
     def drawable(self) -> "Curves":
-        """Return those with at least two points."""
+        """Return those with at least two points, the main model's before the baselines'."""
         kept = {
-            metric: {name: points for name, points in series.items() if len(points) > 1}
+            metric: {name: series[name] for name in sorted(series, key=_after) if series[name][1:]}
             for metric, series in self.by_metric.items()
         }
         return Curves({metric: series for metric, series in kept.items() if series})
+
+
+def _after(step_name: str) -> tuple[bool, str]:
+    return ":" in step_name, step_name
 
 
 def curves_of(run: Mapping[str, Any], store: Store) -> Curves:

@@ -11,6 +11,7 @@ import yaml
 
 from pipeline.artifacts import Store
 from pipeline.errors import ArtifactError, ConfigError, suggest
+from pipeline.evaluate.summary import nearest_k
 from pipeline.measure.track import Record
 from pipeline.measure.track.record import ABOUT
 from pipeline.runs.recording import RUNS
@@ -139,6 +140,14 @@ def _look(values: Any, path: str) -> tuple[bool, Any]:  # noqa: ANN401 - JSON is
             if found:
                 return True, value
     return False, None
+
+
+def headline(run: RunRecord) -> dict[str, float]:
+    """Return the metrics of a run as a whole, at the usual list length alone."""
+    whole = {name: value for name, value in run["metrics"].items() if "/" not in name}
+    at_k = [name for name in whole if "@" in name]
+    usual = f"@{nearest_k(at_k)}" if at_k else "@"
+    return {k: v for k, v in sorted(whole.items()) if "@" not in k or k.endswith(usual)}
 
 
 def chosen(

@@ -27,6 +27,7 @@ from pipeline.runs.environment import environment_of, git_state
 from pipeline.runs.numbers import costs_of, facts_of, headline_of
 
 RUNS = "runs"
+_PROGRAM = "plotpointe"
 _ID_LETTERS = 4
 
 
@@ -160,7 +161,7 @@ def opened(config: Config, folder: Path) -> Several:
 
 def _about(store: Store) -> dict[str, Any]:
     return {
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join([_PROGRAM, *sys.argv[1:]]),
         "git": git_state(Path.cwd()),
         "environment": environment_of(store.root),
         "steps": {},

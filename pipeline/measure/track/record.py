@@ -184,5 +184,5 @@ def stamp(at: float) -> str:
 def replace_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write a JSON file in one step: a reader sees the old or the new one, never half."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    draft.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
+    draft.write_text(json.dumps(value, indent=1) + "\n")
     draft.replace(path)

@@ -7,12 +7,13 @@ from html import escape
 
 from pipeline.runs.curves import Points
 
-_WIDTH, _HEIGHT = 640, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 12, 46
+_WIDTH, _HEIGHT = 480, 230
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 10, 8, 46
 _COLOURS = 7
-_ROW = 26
-_LABEL = 190
-_LETTER = 6.2
+_ROW = 24
+_LABEL = 132
+_MOST_DIGITS = 5
+_LETTER = 6.0
 """Mean width of a letter."""
 
 
@@ -42,7 +43,7 @@ class Measured:
 def interval_chart(numbers: Sequence[Measured], what: str) -> str:
     """Return one row a number: a point, and a line from end to end of its interval."""
     ends = [v for n in numbers for v in (n.value, n.low, n.high) if v is not None]
-    x = _Scale.over([*ends, 0.0], _LABEL, _WIDTH - 60)
+    x = _Scale.over([*ends, 0.0], _LABEL, _WIDTH - 52)
     high = _ROW * len(numbers) + 24
     parts = [_x_grid(x, high - 20)]
     for at, number in enumerate(numbers):
@@ -72,7 +73,7 @@ class Span:
 
 def time_chart(spans: Sequence[Span]) -> str:
     """Return one bar a task, those inside another below it and paler."""
-    x = _Scale.over([0.0, *(s.seconds for s in spans)], _LABEL, _WIDTH - 130)
+    x = _Scale.over([0.0, *(s.seconds for s in spans)], _LABEL, _WIDTH - 100)
     parts = []
     for at, span in enumerate(spans):
         middle = _ROW * at + _ROW / 2
@@ -96,6 +97,8 @@ class _Scale:
     start: float
     stop: float
     ticks: tuple[float, ...]
+    digits: int
+    """Behind the point, of a tick."""
 
     @classmethod
     def over(cls, values: Sequence[float], start: float, stop: float) -> "_Scale":
@@ -107,7 +110,12 @@ class _Scale:
         step = nice((high - low) / 4)
         low, high = math.floor(low / step) * step, math.ceil(high / step) * step
         count = round((high - low) / step)
-        return cls(low, high, start, stop, tuple(low + step * i for i in range(count + 1)))
+        ticks = tuple(low + step * i for i in range(count + 1))
+        return cls(low, high, start, stop, ticks, max(0, -math.floor(math.log10(step))))
+
+    def tick(self, value: float) -> str:
+        """Return a tick in words."""
+        return spelled(value) if self.digits > _MOST_DIGITS else f"{value:,.{self.digits}f}"
 
     def __call__(self, value: float) -> float:
         share = (value - self.low) / (self.high - self.low)
@@ -132,7 +140,7 @@ def spelled(value: float) -> str:
 def _y_axis(y: _Scale) -> str:
     return "".join(
         f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(t):.1f}" y2="{y(t):.1f}"/>'
-        f'<text x="{_LEFT - 8}" y="{y(t) + 4:.1f}" text-anchor="end">{spelled(t)}</text>'
+        f'<text x="{_LEFT - 8}" y="{y(t) + 4:.1f}" text-anchor="end">{y.tick(t)}</text>'
         for t in y.ticks
     )
 
@@ -140,7 +148,7 @@ def _y_axis(y: _Scale) -> str:
 def _x_axis(x: _Scale, count: str) -> str:
     base = _HEIGHT - _BOTTOM + 16
     ticks = "".join(
-        f'<text x="{x(t):.1f}" y="{base}" text-anchor="middle">{spelled(t)}</text>' for t in x.ticks
+        f'<text x="{x(t):.1f}" y="{base}" text-anchor="middle">{x.tick(t)}</text>' for t in x.ticks
     )
     return ticks + f'<text x="{_LEFT}" y="{_HEIGHT - 6}">{escape(count)}</text>'
 
@@ -148,7 +156,7 @@ def _x_axis(x: _Scale, count: str) -> str:
 def _x_grid(x: _Scale, high: float) -> str:
     return "".join(
         f'<line class="grid" x1="{x(t):.1f}" x2="{x(t):.1f}" y1="0" y2="{high}"/>'
-        f'<text x="{x(t):.1f}" y="{high + 14}" text-anchor="middle">{spelled(t)}</text>'
+        f'<text x="{x(t):.1f}" y="{high + 14}" text-anchor="middle">{x.tick(t)}</text>'
         for t in x.ticks
     )
 
