@@ -49,6 +49,12 @@ class DoesNotFitError(PlotpointeError):
     exit_code = 8
 
 
+class RegressionAlarmError(PlotpointeError):
+    """Recent runs are worse than those before, beyond chance."""
+
+    exit_code = 11
+
+
 def missing_package(error: ModuleNotFoundError) -> PlotpointeError:
     """Return what to say where a package is not installed: the service needs fewer than stages."""
     name = str(error.name).partition(".")[0]

@@ -5,7 +5,20 @@ import sys
 
 import typer
 
-from pipeline.cli import ask, data, doctor, inspect, keys, live, page, plan, run, runs, tune
+from pipeline.cli import (
+    ask,
+    data,
+    doctor,
+    history,
+    inspect,
+    keys,
+    live,
+    page,
+    plan,
+    run,
+    runs,
+    tune,
+)
 from pipeline.cli.output import complain
 from pipeline.errors import PlotpointeError, missing_package
 from pipeline.execute import explain_os_error
@@ -25,6 +38,7 @@ plan.add_to(app)
 inspect.add_to(app)
 runs.add_to(app)
 page.add_to(app)
+history.add_to(app)
 doctor.add_to(app)
 ask.add_to(app)
 data.add_to(app)

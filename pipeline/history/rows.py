@@ -36,10 +36,10 @@ def rows_of(run: Mapping[str, Any]) -> Iterator[Row]:
     for name, step in run.get("steps", {}).items():
         if not step["made"]:
             continue
-        about = (run["run_id"], run["started_at"], environment.get("environment_id"))
-        about += (step["data"], step["asked"], git.get("commit"), step["stage"], name)
+        machine, commit = environment.get("environment_id"), git.get("commit")
+        about = run["run_id"], run["started_at"], machine, step["data"], step["asked"], commit
         for metric, value in _metrics(run, name, step).items():
-            yield Row(*about, metric, value)
+            yield Row(*about, step["stage"], name, metric, value)
 
 
 def _metrics(run: Mapping[str, Any], name: str, step: Mapping[str, Any]) -> dict[str, float]:

@@ -28,8 +28,8 @@ def headline_of(step_name: str, artifact: Artifact) -> dict[str, float]:
         main = artifact.facts.get("main")
         return {metric: v for model, metric, v in report_numbers(artifact) if model == main}
     if step_name == "train":
-        known = {name: artifact.facts.get(name) for name in _HEADLINES}
-        return {name: float(value) for name, value in known.items() if _is_number(value)}
+        facts = artifact.facts
+        return {name: float(facts[name]) for name in _HEADLINES if _is_number(facts.get(name))}
     return {}
 
 

@@ -31,7 +31,8 @@ class Courier:
     def __init__(self, run: Path, backend: str, patience: float) -> None:
         """Go on from where the last courier came to."""
         self.record, self.told = Record(run), Delivery.load(run, backend)
-        self._patience, self._tracker = patience, None
+        self._patience = patience
+        self._tracker: Tracker | None = None
         self._log = sys.stderr
 
     def carry(self, gone: Callable[[], bool]) -> Delivery:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 # Telemetry is off; a server that does not answer is for the courier to be patient with.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -23,6 +24,8 @@ from pipeline.measure.track.protocol import (
     full_name,
     portable,
 )
+
+T = TypeVar("T")
 
 _ENDS = {DONE: "FINISHED", INTERRUPTED: "KILLED"}
 _ID = "plotpointe.run_id"
@@ -95,7 +98,7 @@ def _short(value: object) -> str:
     return str(value)[:_LONGEST]
 
 
-def _in_parts(values: Sequence[object]) -> Iterator[list[object]]:
+def _in_parts(values: Sequence[T]) -> Iterator[list[T]]:
     left = iter(values)
     while some := list(islice(left, _AT_ONCE)):
         yield some
