@@ -103,12 +103,11 @@ def series(
     Raises:
         ArtifactError: there is no history yet.
     """
-    same = ", ".join(_SAME)
+    same, order = ", ".join(_SAME), 'ORDER BY "at", run_id'
     query = (
-        f"SELECT {same}, list(run_id ORDER BY at, run_id), list(at ORDER BY at, run_id), "
-        f"list(value ORDER BY at, run_id) FROM facts "
+        f'SELECT {same}, list(run_id {order}), list("at" {order}), list(value {order}) FROM facts '
         f"WHERE ($1 IS NULL OR metric = $1) AND ($2 IS NULL OR stage = $2 OR step = $2) "
-        f"AND ($3 IS NULL OR at >= $3) GROUP BY {same} ORDER BY {same}"
+        f'AND ($3 IS NULL OR "at" >= $3) GROUP BY {same} ORDER BY {same}'
     )
     return [Series(*row) for row in ask(store, query, [metric, stage, since])]
 

@@ -2,12 +2,13 @@
 
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pipeline.execute import environment as installed
 from pipeline.hashing import fingerprint
-from pipeline.planner.machine import Machine, this_machine
+from pipeline.planner.machine import this_machine
 
 _GIT_SECONDS = 5
 _GPUS = Path("/proc/driver/nvidia/gpus")
@@ -21,22 +22,20 @@ def environment_of(store: Path) -> dict[str, Any]:
     is told apart by nothing but its own names, so that a slower version is seen as slower.
     """
     machine = this_machine(store)
-    hardware = _hardware(machine)
-    return {
-        **installed(),
-        **hardware,
-        "environment_id": fingerprint(hardware)[:_ID_LETTERS],
-    }
-
-
-def _hardware(machine: Machine) -> dict[str, Any]:
-    return {
+    hardware = {
         "machine": machine.name,
         "cpu_model": machine.processor,
         "cores": machine.cores,
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "gpus": _gpus(),
     }
+    return {**installed(), **hardware, "environment_id": environment_id(hardware)}
+
+
+def environment_id(hardware: Mapping[str, Any]) -> str:
+    """Return a hash of the machine; memory counts in whole gigabytes, as a kernel keeps some."""
+    rounded = {**hardware, "memory_bytes": round(hardware["memory_bytes"] / 1e9)}
+    return fingerprint(rounded)[:_ID_LETTERS]
 
 
 def _gpus() -> list[str]:

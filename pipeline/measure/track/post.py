@@ -85,7 +85,7 @@ class Posted:
         if self._courier is not None and self._courier.poll() is None:
             return
         if self._courier is not None:
-            self._courier = None
+            self.close()
             self._mourn()
             pause = _PAUSES[0] if hurry else _PAUSES[min(self._deaths, len(_PAUSES)) - 1]
             self._next = time.monotonic() + pause
