@@ -19,5 +19,7 @@ The map:
     planner/       what a run will take, before it runs
     tune/          the search of a training section, on validation
     leaks/         does anything in a run know held-out interactions?
-    measure/       cost and progress; imports nothing else of ours
+    runs/          a run's record in the store; lists, differences, curves, its page
+    history/       all runs over time: trends, changes, alarms
+    measure/       cost, progress, statistics, trackers; imports nothing else of ours
 """

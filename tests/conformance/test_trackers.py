@@ -1,4 +1,4 @@
-"""What every tracker keeps: begun, logged, referenced, ended, gone on with, and told what is odd."""
+"""What every tracker keeps of a run: its numbers by step, a reference, how it ended."""
 
 import json
 import math
@@ -126,7 +126,7 @@ def of_wandb(folder: Path) -> Kept:
 def of_mlflow(folder: Path) -> Kept:
     with sqlite3.connect(folder.parent / "mlflow.db") as database:
         ask = database.execute
-        ((run, status),) = ask("SELECT run_uuid, status FROM runs").fetchall()
+        ((status,),) = ask("SELECT status FROM runs").fetchall()
         params = dict(ask("SELECT key, value FROM params").fetchall())
         tags = dict(ask("SELECT key, value FROM tags").fetchall())
         query = "SELECT step, value, timestamp FROM metrics WHERE key = ? ORDER BY step"
@@ -198,7 +198,8 @@ class TestEveryBackend:
     def test_a_run_that_is_begun_twice_is_one_run(self, tmp_path, name):
         """A courier that died is followed by another, which begins by starting the run."""
         script = (
-            "import sys; from pathlib import Path; from pipeline.measure.track import Run, BACKENDS\n"
+            "import sys; from pathlib import Path\n"
+            "from pipeline.measure.track import Run, BACKENDS\n"
             "folder = Path(sys.argv[1]); folder.mkdir(exist_ok=True)\n"
             "for epoch in (1, 2):\n"
             f"    tracker = BACKENDS[{name!r}].open({BACKENDS[name][0]!r}, folder)\n"

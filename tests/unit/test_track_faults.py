@@ -170,11 +170,19 @@ def test_a_replay_to_a_backend_that_the_run_did_not_have_tells_everything(tmp_pa
 
 
 def test_names_and_settings_are_checked_before_anything_begins(tmp_path):
-    with pytest.raises(track.backends.MeasureError, match="known:.*wandb"):
+    with pytest.raises(track.backends.MeasureError, match=r"known:.*wandb"):
         track.opened(tmp_path, {"wanbd": {}})
     with pytest.raises(track.backends.MeasureError, match="takes no 'projekt'"):
         track.opened(tmp_path, {"wandb": {"projekt": "x"}})
     assert track.lacking("tests.faulty_trackers:Tape") is None
+
+
+def test_a_backend_that_is_not_installed_is_said_and_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(track.backends, "find_spec", lambda name: None)
+    posted = Posted(tmp_path, "wandb", at_the_end=60.0)
+    script(Several([JsonLines(tmp_path), posted]))
+    assert posted.delivery().last_error == "needs wandb: pip install 'plotpointe[track]'"
+    assert not (tmp_path / "trackers" / "wandb.log").exists()
 
 
 faults = st.lists(st.tuples(st.sampled_from(CALLS), st.integers(1, 3)), max_size=3)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
+from pipeline.measure.track.backends import lacking
 from pipeline.measure.track.delivery import FOLDER, Delivery, place_of
 from pipeline.measure.track.protocol import Run, Values
 
@@ -37,12 +38,17 @@ class Posted:
         self._patience, self._at_the_end = patience, at_the_end
         self._courier: subprocess.Popen[bytes] | None = None
         self._deaths, self._next = 0, 0.0
+        self._hopeless: str | None = None
         self._settings = {key: str(value) for key, value in (settings or {}).items()}
 
     def start(self, run: Run) -> None:
-        """Start the courier."""
-        replace(self.delivery(), backend=self.backend, settings=self._settings).save(self.folder)
-        self._post()
+        """Start the courier; where the backend's package is not installed, say so and wait not."""
+        missing = lacking(self.backend)
+        if missing:
+            self._hopeless = f"needs {missing}: pip install 'plotpointe[track]'"
+        told = replace(self.delivery(), backend=self.backend, settings=self._settings)
+        replace(told, last_error=self._hopeless).save(self.folder)
+        self._look()
 
     def log(
         self, step_name: str, metrics: Values, step: int | None = None, *, at: float | None = None
@@ -56,7 +62,7 @@ class Posted:
 
     def finish(self, status: str) -> None:
         """Wait for the courier, a while; what it could not hand over can be replayed."""
-        deadline = time.monotonic() + self._at_the_end
+        deadline = time.monotonic() + (0.0 if self._hopeless else self._at_the_end)
         self._next = 0.0
         while time.monotonic() < deadline and not self.delivery().complete:
             self._look(hurry=True)
@@ -82,7 +88,7 @@ class Posted:
 
     def _look(self, *, hurry: bool = False) -> None:
         """Follow a courier that died by another, after a pause."""
-        if self._courier is not None and self._courier.poll() is None:
+        if self._hopeless or (self._courier is not None and self._courier.poll() is None):
             return
         if self._courier is not None:
             self.close()
