@@ -167,6 +167,9 @@ def test_a_replay_to_a_backend_that_the_run_did_not_have_tells_everything(tmp_pa
     assert taped(tmp_path / "tape.jsonl") == expected
     assert track.replay(tmp_path, TAPE).lines == 4
     assert taped(tmp_path / "tape.jsonl") == expected
+    elsewhere = tmp_path / "elsewhere.jsonl"
+    assert track.replay(tmp_path, TAPE, {"tape": str(elsewhere)}).complete
+    assert taped(elsewhere) == expected
 
 
 def test_names_and_settings_are_checked_before_anything_begins(tmp_path):

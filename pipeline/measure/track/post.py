@@ -140,11 +140,13 @@ def replay(
 ) -> Delivery:
     """Hand what is left of a run's lines to a backend; return how far that came.
 
-    Settings that are left out are those of the run. A backend that the run did not have is told
-    everything.
+    Settings that are left out are those of the run. A backend that the run did not have, or not
+    with these settings, is told everything.
     """
     (folder / FOLDER).mkdir(exist_ok=True)
     before = Delivery.load(folder, backend)
+    if settings is not None and dict(settings) != before.settings:
+        before = Delivery(backend)
     post = Posted(
         folder, backend, before.settings if settings is None else settings,
         patience=patience, at_the_end=at_the_end,

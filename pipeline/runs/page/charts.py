@@ -20,7 +20,7 @@ _LETTER = 6.0
 def line_chart(series: Mapping[str, Points], what: str, count: str) -> str:
     """Return curves over a count, with a legend below."""
     points = [point for each in series.values() for point in each]
-    x = _Scale.over([p[0] for p in points], _LEFT, _WIDTH - _RIGHT)
+    x = _Scale.over([p[0] for p in points], _LEFT, _WIDTH - _RIGHT, finest=1.0)
     y = _Scale.over([p[1] for p in points], _HEIGHT - _BOTTOM, _TOP)
     parts = [_y_axis(y), _x_axis(x, count)]
     for at, each in enumerate(series.values()):
@@ -101,13 +101,15 @@ class _Scale:
     """Behind the point, of a tick."""
 
     @classmethod
-    def over(cls, values: Sequence[float], start: float, stop: float) -> "_Scale":
-        """Return the scale that spans ``values`` up to round numbers."""
+    def over(
+        cls, values: Sequence[float], start: float, stop: float, finest: float = 0.0
+    ) -> "_Scale":
+        """Return the scale that spans ``values`` up to round numbers, ``finest`` apart or more."""
         low, high = min(values), max(values)
         if high <= low:
             margin = abs(low) / 2 or 1.0
             low, high = low - margin, high + margin
-        step = nice((high - low) / 4)
+        step = max(finest, nice((high - low) / 4))
         low, high = math.floor(low / step) * step, math.ceil(high / step) * step
         count = round((high - low) / step)
         ticks = tuple(low + step * i for i in range(count + 1))
