@@ -54,6 +54,9 @@ class DataConfig(Section):
     """A folder of pictures; item image paths are relative to it, or named by item key."""
     columns: Mapping[str, str] = Field(default_factory=dict)
     """For ``table``: our column (user, item, weight, timestamp, split, key, title …) to theirs."""
+    attributes: Mapping[str, Literal["text", "number", "truth"]] = Field(default_factory=dict)
+    """For ``table``: further columns of items by type, such as ``in_stock: truth``, carried to the
+    bundle for filters and caps; ``columns`` may say what a file calls them."""
     vectors: Mapping[str, Path] = Field(default_factory=dict)
     """Ready-made item vectors by modality: ``.npy``, row = item in file order; Parquet of ``key``
     and ``vector``; or ``.b``, the picture features published with Amazon's reviews of 2014."""

@@ -52,6 +52,8 @@ def _etl_raw(config: Config) -> dict[str, Any]:
         _must_exist(data.folder)
         files["folder"] = {p.name: p for p in data.folder.iterdir() if p.is_file()}
     settings = data.model_dump(mode="json", include={"format", "columns"})
+    if data.attributes:
+        settings["attributes"] = dict(data.attributes)
     demo = data.demo.model_dump() if data.format == "demo" else None
     pictures = _picture_names(data.images)
     return {"files": files, "settings": settings, "demo": demo, "pictures": pictures}

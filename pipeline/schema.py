@@ -37,7 +37,13 @@ ITEMS = pa.schema(
         (IMAGE, pa.string()),
     ]
 )
-"""Row i is item i; null where unknown; image is a path below the images folder, or a URL."""
+"""Row i is item i; null where unknown; image is a path below the images folder, or a URL. Behind
+these stand the attributes that ``data.attributes`` names."""
+
+ATTRIBUTES: Mapping[str, pa.DataType] = {
+    "text": pa.string(), "number": pa.float64(), "truth": pa.bool_(),
+}  # fmt: skip
+"""Types of what a catalogue tells of its items beyond ``ITEMS``, by the name a config has."""
 
 USERS = pa.schema([(KEY, pa.string())])
 """Row u is user u."""
@@ -78,6 +84,8 @@ class FileSpec:
     """parquet, npy, npz (scipy CSR), safetensors, faiss, json or jsonl."""
     schema: pa.Schema | None = None
     required: bool = True
+    attributes: bool = False
+    """Whether columns of the types of ``ATTRIBUTES`` may stand behind those of the schema."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +130,7 @@ KINDS: Mapping[str, Kind] = {
             "etl",
             {
                 "interactions.parquet": FileSpec("parquet", INTERACTIONS),
-                "items.parquet": FileSpec("parquet", ITEMS),
+                "items.parquet": FileSpec("parquet", ITEMS, attributes=True),
                 "users.parquet": FileSpec("parquet", USERS),
                 "rejects.parquet": FileSpec("parquet", REJECTS),
                 "quality.json": JSON,
@@ -183,7 +191,7 @@ KINDS: Mapping[str, Kind] = {
             "index",
             {
                 "items.faiss": FileSpec("faiss"),
-                "items.parquet": FileSpec("parquet", ITEMS),
+                "items.parquet": FileSpec("parquet", ITEMS, attributes=True),
                 "users.parquet": FileSpec("parquet", USERS),
                 "item_vectors.npy": NPY,
                 "user_vectors.npy": NPY,
@@ -206,6 +214,18 @@ KINDS: Mapping[str, Kind] = {
         ),
     )
 }
+
+
+def items_with(attributes: Mapping[str, str]) -> pa.Schema:
+    """Return ``ITEMS`` with further columns, given by name and type."""
+    return pa.schema([*ITEMS, *(pa.field(n, ATTRIBUTES[t]) for n, t in attributes.items())])
+
+
+def attributes_of(found: pa.Schema) -> dict[str, str]:
+    """Return the attributes of an items table, name and type; others' columns are left out."""
+    names = {kind: name for name, kind in ATTRIBUTES.items()}
+    further = [each for each in found if each.name not in ITEMS.names]
+    return {each.name: names[each.type] for each in further if each.type in names}
 
 
 def conform(table: pa.Table, want: pa.Schema, name: str) -> pa.Table:

@@ -1,6 +1,6 @@
 """What was found, as answers: pages, reasons, parts of scores, steps, and why a list is short."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,10 +8,11 @@ import numpy as np
 from pipeline.allowed import Ranked
 from pipeline.arrays import Rows
 from serving.asker import Asker
+from serving.attention import Attention, Named
 from serving.bundle import Bundle
 from serving.contributions import Contributions, by_features, by_popularity, shares
 from serving.ranking import Ranker
-from serving.reasons import Lists, explain
+from serving.reasons import Edge, Lists, explain
 from serving.summaries import Plain, Summaries
 from serving.wording import TASTE, alike, connection, popularity
 
@@ -52,6 +53,7 @@ class Answers:
     """Of the bundle."""
     new_id: Callable[[], str]
     ranker: Ranker | None
+    attention: Attention
 
     def of(self, found: Sequence[Found]) -> list[Plain]:
         """Return each list as the fields of ``Recommendations``."""
@@ -67,12 +69,17 @@ class Answers:
             items = _listed(mine, (rows, scores), why, request.offset)
             full = request.explain == FULL
             if full:
-                items = [
-                    {**item, "parts": parts, "shares": shares(parts)}
-                    for item, parts in zip(items, self._parts(each), strict=True)
-                ]
+                items = self._detailed(items, each)
             answers.append(self._answer(each, items, full))
         return answers
+
+    def _detailed(self, items: list[Plain], found: Found) -> list[Plain]:
+        """Return items with what adds up to their scores and what their content is made of."""
+        parts, content = self._parts(found), self.attention.modalities(found.page[0])
+        return [
+            {**item, "parts": adding, "shares": shares(adding), "content": shown}
+            for item, adding, shown in zip(items, parts, content, strict=True)
+        ]
 
     def _answer(self, found: Found, items: list[Plain], full: bool) -> Plain:
         asker = found.asker
@@ -102,14 +109,32 @@ class Answers:
         edges = explain(self.bundle.graphs, Lists(shown, [each.asker.liked for each in found]))
         owned = list({edge.item for one in edges for several in one.values() for edge in several})
         names = dict(zip(owned, self.summaries.names(np.array(owned, dtype=np.int64)), strict=True))
+        weighed = self._attention(found, edges)
         return [
             {
-                row: [connection(edge, *names[edge.item]) for edge in connected.get(row, ())]
+                row: [
+                    connection(edge, *names[edge.item]) | weighed.get((row, edge), {})
+                    for edge in connected.get(row, ())
+                ]
                 or [self._alone(each.asker, row)]
                 for row in rows.tolist()
             }
             for each, rows, connected in zip(found, shown, edges, strict=True)
         ]
+
+    def _attention(
+        self, found: Sequence[Found], edges: Sequence[Mapping[int, Sequence[Edge]]]
+    ) -> dict[Named, Plain]:
+        """Return attention of the edges of those lists that are to be explained in full."""
+        return self.attention.of_edges(
+            [
+                (row, edge)
+                for each, by_row in zip(found, edges, strict=True)
+                if each.asker.request.explain == FULL
+                for row, several in by_row.items()
+                for edge in several
+            ]
+        )
 
     def _alone(self, asker: Asker, row: int) -> Plain:
         if asker.vector is not None:

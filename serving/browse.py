@@ -62,6 +62,7 @@ def describe_item(recommender: Recommender, key: str) -> ItemDetails:
         description=bundle.catalogue.description(row),
         brand=item.brand,
         categories=list(item.categories),
+        attributes=bundle.catalogue.attributes_of(row),
         users=int(bundle.takers[row]),
         similar_by=recommender.relations,
     )

@@ -13,7 +13,17 @@ import pyarrow.parquet as pq
 from pipeline.arrays import Rows
 from pipeline.artifacts import Artifact
 from pipeline.ids import IdMap
-from pipeline.schema import BRAND, CATEGORIES, DESCRIPTION, IMAGE, ITEMS, KEY, PRICE, TITLE
+from pipeline.schema import (
+    BRAND,
+    CATEGORIES,
+    DESCRIPTION,
+    IMAGE,
+    ITEMS,
+    KEY,
+    PRICE,
+    TITLE,
+    attributes_of,
+)  # fmt: skip
 
 _SHOWN = [KEY, TITLE, BRAND, CATEGORIES, PRICE, IMAGE]
 _FILE = "items.parquet"
@@ -73,6 +83,19 @@ class Catalogue:
         text: str | None = self._descriptions[row].as_py()
         return text
 
+    @cached_property
+    def attributes(self) -> dict[str, str]:
+        """Return what is told of items beyond what lists show, by name and type."""
+        return attributes_of(pq.ParquetFile(self.opened).schema_arrow)
+
+    def attributes_of(self, row: int) -> dict[str, Any]:
+        """Return an item's attributes, None where it is not known."""
+        return {name: column[row].as_py() for name, column in self._attributes.items()}
+
+    @cached_property
+    def _attributes(self) -> dict[str, pa.ChunkedArray]:
+        return {name: self.column(name) for name in self.attributes}
+
     def changes(self) -> tuple[Rows, pa.Table]:
         """Return the rows that were changed, and a table of them: none, see serving/live."""
         return np.empty(0, dtype=np.int64), self.table.slice(0, 0)
@@ -84,12 +107,13 @@ class Catalogue:
     @cached_property
     def columns(self) -> list[str]:
         """Return the names of all columns of the file, in its order."""
-        return list(pq.read_schema(self.artifact.file(_FILE)).names)
+        return list(pq.ParquetFile(self.opened).schema_arrow.names)
 
     def column(self, name: str) -> pa.ChunkedArray:
         """Return a column by its name; one that lists do not show is read from disk."""
-        shown = name in self.table.column_names
-        return (self.table if shown else self.artifact.table(_FILE, [name]))[name]
+        if name in self.table.column_names:
+            return self.table[name]
+        return pq.ParquetFile(self.opened).read([name])[name]
 
     def search(self, query: str) -> Rows:
         """Return the rows whose title contains ``query`` in any case, or whose key begins so."""
@@ -103,7 +127,7 @@ class Catalogue:
 
     @cached_property
     def _descriptions(self) -> pa.ChunkedArray:
-        return pq.ParquetFile(self.opened).read([DESCRIPTION])[DESCRIPTION]
+        return self.column(DESCRIPTION)
 
 
 def ids_of(table: pa.Table) -> IdMap:

@@ -102,7 +102,7 @@ class Columns:
         name = self.named(key)
         kind = self.kind(name)
         for value in values:
-            if _kind_of(value) != kind:
+            if kind_of(value) != kind:
                 raise FilterError(f"{key} holds a {kind}; it cannot be compared with {value!r}")
         if kind == "text":
             return self.coded(name).holding([str(value) for value in values])
@@ -169,7 +169,8 @@ class Columns:
             return self._numbers[name]
 
 
-def _kind_of(value: Value) -> str:
+def kind_of(value: Value) -> str:
+    """Return ``text``, ``truth`` or ``number``."""
     if isinstance(value, bool):
         return "truth"
     return "text" if isinstance(value, str) else "number"

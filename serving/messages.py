@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from serving.requests import RecommendRequest as RecommendRequest
+from serving.wire import Attribute
 from serving.wire import Message as Message
 
 Tier = Literal["hot", "warm", "cold"]
@@ -36,6 +37,12 @@ class Reason(Message):
     """Its title."""
     weight: float | None = None
     """Strength within the relation: of the edge, or the number of users for ``popular``."""
+    attention: float | None = None
+    """With ``explain: full``: what a layer of the trained network multiplies by what travels over
+    the edge from ``item``: its normalised weight, the learned share of the relation and the gate.
+    Null or left out where the network was not trained with the edge."""
+    gate: float | None = None
+    """What attention makes of the edge, between 0 and 2; 1 leaves its weight as it is."""
 
 
 class Part(Message):
@@ -62,6 +69,15 @@ class Share(Message):
     """``bought_together``, a modality, ``model`` for what no edge carries, or a feature."""
     share: float
     """Between 0 and 1; the shares of an item add up to 1 where anything speaks for it."""
+
+
+class ModalityShare(Message):
+    """How much of an item's content is one modality's."""
+
+    modality: str
+    """Such as ``text`` or ``image``."""
+    share: float
+    """Between 0 and 1, by the gates of the fusion."""
 
 
 class ItemSummary(Message):
@@ -92,6 +108,9 @@ class Recommendation(ItemSummary):
     """With ``explain: full``: what adds up to the score."""
     shares: list[Share] = Field(default_factory=list)
     """With ``explain: full``: which relations speak for it."""
+    content: list[ModalityShare] = Field(default_factory=list)
+    """With ``explain: full``: how much of what enters the network each modality brings. Empty where
+    the item shows nothing, came after training, or its fusion mixes the modalities."""
 
 
 class Steps(Message):
@@ -165,6 +184,8 @@ class ItemDetails(ItemSummary):
     """Null where the catalogue has none."""
     categories: list[str]
     """Outermost first."""
+    attributes: dict[str, Attribute | None]
+    """What the catalogue tells of items beyond that (``data.attributes``), null where unknown."""
     users: int
     """How many users have it."""
     similar_by: list[str]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StrictFloat, StrictInt
 
 from serving.messages import ItemSummary, Recommendation
-from serving.wire import MAX_K, Key, Message
+from serving.wire import MAX_K, Attribute, Key, Message
 
 MAX_TITLE = 2_000
 """Longest title or brand."""
@@ -34,6 +34,9 @@ Vector = Annotated[list[StrictFloat | StrictInt], Field(min_length=1, max_length
 Picture = Annotated[str, Field(min_length=1, max_length=MAX_PICTURE)]
 
 
+Attributes = Annotated[dict[Title, Attribute | None], Field(max_length=100)]
+
+
 class ItemFields(Message):
     """What is told about an item."""
 
@@ -47,6 +50,8 @@ class ItemFields(Message):
     """Outermost first."""
     price: Price | None = None
     """Null where there is none."""
+    attributes: Attributes = Field(default_factory=dict)
+    """Those of the bundle's items by name, text, number or truth; null where unknown."""
 
 
 class NewItem(ItemFields):
@@ -79,6 +84,8 @@ class ItemPatch(Message):
     """New categories, outermost first."""
     price: Price | None = None
     """New price."""
+    attributes: Attributes = Field(default_factory=dict)
+    """New attributes by name; those not named stay, null takes away."""
 
 
 class LiveItem(ItemSummary):

@@ -20,6 +20,7 @@ from pipeline.ids import UNKNOWN
 from serving import similar
 from serving.answers import Answers, Found
 from serving.asker import Asker, look_up_many
+from serving.attention import Attention
 from serving.bundle import Bundle
 from serving.columns import Columns
 from serving.diversity import POOL, Diversity, spread
@@ -73,9 +74,11 @@ class Recommender:
         columns = Columns(bundle.catalogue.column, bundle.catalogue.columns)
         ranker = Ranker(bundle.second_stage) if bundle.second_stage else None
         summaries = self._summaries()
+        attention = self.under.answers.attention if self.under else Attention(bundle)
+        called = self.name.model_dump()
         made = {
             "filters": Filters(columns, len(bundle.catalogue), lambda: bundle.by_popularity),
-            "answers": Answers(bundle, summaries, self.name.model_dump(), self.new_id, ranker),
+            "answers": Answers(bundle, summaries, called, self.new_id, ranker, attention),
             "_retriever": Retriever(bundle.index, bundle.item_vectors, bundle.depth),
             "_ranker": ranker,
             "_diversity": Diversity(bundle.item_vectors, columns),

@@ -62,7 +62,8 @@ def upload_item(
 @items.patch("/items/{key:path}", responses=problems(400, 404))
 def patch_item(ask: Ask, key: KeyPath, body: ItemPatch) -> LiveItem:
     """Change what is told about an item; it stays where it is in every list."""
-    fields = {name: getattr(body, name) for name in body.model_fields_set}
+    fields = {name: getattr(body, name) for name in body.model_fields_set - {"attributes"}}
+    fields |= ask.live.attributes(body.attributes)
     changed = ask.live.patch(key, fields) if fields else False
     return _shown(ask, key, Put(created=False, changed=changed))
 

@@ -2,7 +2,16 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+)  # fmt: skip
 
 MAX_K = 500
 """Longest list."""
@@ -30,6 +39,8 @@ MAX_DEPTH = 4
 """Deepest filter in a filter."""
 MAX_ANY = 1_000
 """Most values that a condition may list."""
+MAX_ATTRIBUTE = 2_000
+"""Longest text of an attribute."""
 MAX_CONTEXT = 2_048
 """Most bytes of context, as JSON."""
 
@@ -41,6 +52,11 @@ def _digits(value: object) -> object:
 _Text = Annotated[str, Field(max_length=MAX_KEY)]
 Key = Annotated[_Text, BeforeValidator(_digits, json_schema_input_type=_Text | int)]
 """An id of the catalogue; a JSON number is taken as its digits."""
+
+
+_Number = Annotated[StrictInt | StrictFloat, Field(allow_inf_nan=False)]
+Attribute = StrictBool | _Number | Annotated[StrictStr, Field(max_length=MAX_ATTRIBUTE)]
+"""A value of a column that only this catalogue has."""
 
 
 class Message(BaseModel):

@@ -38,7 +38,7 @@ class Raw:
             yield Batch(LOG, len(part), interactions=table, bytes_read=10)
         for start in range(0, len(self.items), self.per_batch):
             part = self.items[start : start + self.per_batch]
-            rows = [(k, t, *[None] * 5, SHOP, start + i + 1) for i, (k, t) in enumerate(part)]
+            rows = [(k, t, *[None] * 6, SHOP, start + i + 1) for i, (k, t) in enumerate(part)]
             yield Batch(SHOP, len(part), items=as_table(rows, RAW_ITEMS))
         for reject in self.rejects:
             yield Batch(reject[0], 1, rejects=as_table([reject], REJECTS))
@@ -129,7 +129,7 @@ def crowd(n: int):
         yield Batch(LOG, size, interactions=pa.table(columns, schema=RAW_INTERACTIONS))
     for start in range(0, items, step):
         rows = [
-            (f"B{i:08d}", f"Title {i}", f"words of item {i} " * 50, None, None, None, None, SHOP, i)
+            (f"B{i:08d}", f"Title {i}", f"words of item {i} " * 50, *[None] * 5, SHOP, i)
             for i in range(start, min(items, start + step))
         ]
         yield Batch(SHOP, len(rows), items=as_table(rows, RAW_ITEMS))

@@ -6,6 +6,7 @@ import sys
 import typer
 
 from pipeline.cli import (
+    arms,
     ask,
     data,
     doctor,
@@ -44,6 +45,7 @@ ask.add_to(app)
 data.add_to(app)
 tune.add_to(app)
 live.add_to(app)
+arms.add_to(app)
 keys.add_to(app)
 
 

@@ -14,6 +14,7 @@ Users are ordered by key; items as the metadata names them, then those known fro
 alone by key. Keys are ordered as numbers where all of them are integers.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +23,21 @@ from pipeline.errors import DataError
 from pipeline.etl.database import pairs, scalar, write_query
 from pipeline.etl.records import Reason
 from pipeline.etl.staging import Staged
-from pipeline.schema import INTERACTIONS, ITEMS, REJECTS, USERS
+from pipeline.schema import INTERACTIONS, ITEMS, REJECTS, USERS, items_with
 
 _ALL_INTEGERS = "coalesce(bool_and(regexp_full_match(key, '-?[0-9]{1,18}')), false)"
 _ROW_KEY = "0|[1-9][0-9]{0,7}"
 """A row number written as a key: no padding, and no catalogue beyond a hundred million."""
 
 
+_TYPES = {"text": "VARCHAR", "number": "DOUBLE", "truth": "BOOLEAN"}
+
+
 def load(connection: Any, staged: Staged) -> None:  # noqa: ANN401 - duckdb has no types
     """Make the staged records visible as raw_interactions, raw_items and raw_rejects."""
     for kind in ("interactions", "items", "rejects"):
-        path = str(staged.file(kind)).replace("'", "''")
-        connection.execute(f"CREATE VIEW raw_{kind} AS FROM read_parquet('{path}')")
+        path = _literal(str(staged.file(kind)))
+        connection.execute(f"CREATE VIEW raw_{kind} AS FROM read_parquet({path})")
 
 
 def judge(connection: Any, config: EtlConfig) -> int:  # noqa: ANN401
@@ -173,8 +177,12 @@ def divide(connection: Any, split_query: str) -> dict[int, int]:  # noqa: ANN401
     return {int(split): count for split, count in counts.items()}
 
 
-def write_tables(connection: Any, into: Path) -> None:  # noqa: ANN401
-    """Write the Parquet files of the tables artifact."""
+def write_tables(
+    connection: Any,  # noqa: ANN401
+    into: Path,
+    attributes: Mapping[str, str],
+) -> None:
+    """Write the Parquet files of the tables artifact; items have the attributes, name and type."""
     write_query(
         connection,
         """SELECT user, item, coalesce(rating, 1) AS weight, coalesce(timestamp, 0) AS timestamp,
@@ -183,13 +191,18 @@ def write_tables(connection: Any, into: Path) -> None:  # noqa: ANN401
         INTERACTIONS,
         into / "interactions.parquet",
     )
-    fields = ", ".join(name for name in ITEMS.names if name != "key")
+    further = {
+        _quoted(n): f"TRY_CAST(attributes[{_literal(n)}] AS {_TYPES[t]})"
+        for n, t in attributes.items()
+    }
+    told = [name for name in ITEMS.names if name != "key"]
+    read = ", ".join([*told, *(f"{cast} AS {name}" for name, cast in further.items())])
     write_query(
         connection,
-        f"""SELECT items.key, {fields} FROM
-            (SELECT row, items.key, {fields} FROM raw_items JOIN items ON items.last = raw_items.seq
+        f"""SELECT items.key, {", ".join([*told, *further])} FROM
+            (SELECT row, items.key, {read} FROM raw_items JOIN items ON items.last = raw_items.seq
              UNION ALL BY NAME SELECT row, key FROM items WHERE last IS NULL) items ORDER BY row""",
-        ITEMS,
+        items_with(attributes),
         into / "items.parquet",
     )
     write_query(connection, "SELECT key FROM users ORDER BY row", USERS, into / "users.parquet")
@@ -199,6 +212,16 @@ def write_tables(connection: Any, into: Path) -> None:  # noqa: ANN401
         REJECTS,
         into / "rejects.parquet",
     )
+
+
+def _quoted(name: str) -> str:
+    """Return a name as SQL writes a column's."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _literal(text: str) -> str:
+    """Return a text as SQL writes it."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def collect_rejects(connection: Any) -> None:  # noqa: ANN401

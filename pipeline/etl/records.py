@@ -26,8 +26,16 @@ RAW_INTERACTIONS = pa.schema(
 )
 """Keys as in the file; rating, timestamp (seconds) and split are null where the format has none."""
 
-RAW_ITEMS = pa.schema([*ITEMS, pa.field("source", pa.string()), pa.field("line", pa.int64())])
-"""One row per metadata record; a key may stand several times, the latest line wins."""
+RAW_ITEMS = pa.schema(
+    [
+        *ITEMS,
+        ("attributes", pa.map_(pa.string(), pa.string())),
+        ("source", pa.string()),
+        ("line", pa.int64()),
+    ]
+)
+"""One row per metadata record; a key may stand several times, the latest line wins. Attributes are
+texts that their types can be read from, null from readers that know none."""
 
 BATCH_RECORDS = 20_000
 """Records a reader gathers before it yields: bounds memory whatever the file's size."""

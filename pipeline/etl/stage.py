@@ -5,6 +5,7 @@ from typing import Any
 
 from pipeline import files
 from pipeline.config import DataConfig, EtlConfig
+from pipeline.errors import ConfigError
 from pipeline.etl import clean, quality
 from pipeline.etl.database import workspace
 from pipeline.etl.records import READERS, Reader
@@ -33,6 +34,11 @@ def run(job: Job[EtlConfig]) -> Facts:
 
 
 def _stage(job: Job[EtlConfig]) -> Staged:
+    if job.data.attributes and job.data.format != "table":
+        raise ConfigError(
+            f"data.attributes are read from tables alone, and data.format is {job.data.format}; "
+            f"take format: table with the items' file, or leave them out"
+        )
     read = reader(job.data.format)
     with job.task.progress("read", total=_bytes(job.data), unit="bytes") as bar:
         return stage(read(job.data), job.scratch / "staging", bar.advance)
@@ -69,6 +75,6 @@ def _clean(job: Job[EtlConfig], connection: Any, staged: Staged) -> dict[str, An
         counts = shares(divided, config.split)
         report["split"] = quality.split_report(connection, config.split.rule, counts)
         bar.advance(note="tables")
-        clean.write_tables(connection, job.into)
+        clean.write_tables(connection, job.into, job.data.attributes)
         bar.advance(note="")
     return report | {"core_rounds": rounds}

@@ -38,6 +38,20 @@ class Fusion:
         parts = [self._entering(m, vectors[m], present[m]) for m in self.modalities]
         return RULES[self.kind](self, parts, shown).astype(np.float32)
 
+    def shares(self, vectors: Mapping[str, Floats], present: Mapping[str, Flags]) -> Floats | None:
+        """Return how much of items' content is each modality's, None where the rule mixes them.
+
+        Shapes:
+            vectors: (M, width of the modality) each. present: (M,) each. returns: (M, modalities),
+            rows add up to 1, or to 0 for an item that shows nothing.
+        """
+        share = SHARES.get(self.kind)
+        if share is None:
+            return None
+        shown = np.stack([present[m] for m in self.modalities], axis=1)
+        parts = [self._entering(m, vectors[m], present[m]) for m in self.modalities]
+        return share(self, parts, shown)
+
     def _entering(self, name: str, vectors: Floats, present: Flags) -> Floats:
         part = np.where(present[:, None], vectors.astype(np.float32), np.float32(0))
         mean, basis = self.tensors.get(f"mean_{name}"), self.tensors.get(f"basis_{name}")
@@ -62,19 +76,28 @@ Rule = Callable[[Fusion, Sequence[Floats], Flags], Floats]
 
 
 def _gated(fusion: Fusion, parts: Sequence[Floats], shown: Flags) -> Floats:
+    return _weighted(fusion, parts, _gates(fusion, parts, shown))
+
+
+def _gates(fusion: Fusion, parts: Sequence[Floats], shown: Flags) -> Floats:
     pairs = zip(fusion.modalities, parts, strict=True)
     logits = np.concatenate([fusion.linear(f"gates.{m}", part) for m, part in pairs], axis=1)
     logits = logits + shown.astype(np.float32) @ fusion.tensors["rule.company"]
-    return _weighted(fusion, parts, _softmax(np.where(shown, logits, _NEVER)) * shown)
+    share: Floats = _softmax(np.where(shown, logits, _NEVER)) * shown
+    return share
+
+
+def _equal(fusion: Fusion, parts: Sequence[Floats], shown: Flags) -> Floats:
+    share: Floats = shown / np.maximum(1, shown.sum(axis=1, keepdims=True))
+    return share
 
 
 def _mean(fusion: Fusion, parts: Sequence[Floats], shown: Flags) -> Floats:
-    share = shown / np.maximum(1, shown.sum(axis=1, keepdims=True))
     projected = [
         fusion.linear(f"projections.{m}", part)
         for m, part in zip(fusion.modalities, parts, strict=True)
     ]
-    return _total(projected, share)
+    return _total(projected, _equal(fusion, parts, shown))
 
 
 def _concat(fusion: Fusion, parts: Sequence[Floats], shown: Flags) -> Floats:
@@ -98,6 +121,8 @@ RULES: Mapping[str, Rule] = {
     "gated": _gated, "mean": _mean, "concat": _concat, "mixture": _mixture,
 }  # fmt: skip
 """By the name that ``train.fusion`` has for it."""
+SHARES: Mapping[str, Rule] = {"gated": _gates, "mean": _equal}
+"""Of the rules that add up what each modality brings by itself."""
 
 
 def _weighted(fusion: Fusion, parts: Sequence[Floats], share: Floats) -> Floats:

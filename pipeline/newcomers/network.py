@@ -11,6 +11,9 @@ from pipeline.newcomers.fusion import Fusion
 
 _TINY = np.float32(1e-12)
 
+Ends = tuple[Rows, Rows]
+"""Receivers and senders of edges."""
+
 
 @dataclass(frozen=True)
 class Relation:
@@ -129,6 +132,26 @@ class Network:
             )
         shape = (edges.shape[0], len(columns))
         return sp.csr_matrix((values, local, edges.indptr), shape=shape), columns
+
+    def attention(self, name: str, edges: Ends, weights: Floats) -> tuple[Floats, Floats]:
+        """Return what the network makes of edges between its own items, and the gates in that.
+
+        The first is what a layer multiplies by what travels over the edge, before it divides by
+        ``scale``: normalised weight, learned share of the relation, gate.
+
+        Shapes:
+            edges: (E,) twice, places among ``rows``. weights: (E,), of the graph, the larger where
+            both ends name the edge. returns: (E,) twice.
+        """
+        relation, (receivers, senders) = self.relations[name], edges
+        roots = _inverse_root(self.degrees[receivers]) * _inverse_root(self.degrees[senders])
+        gates = np.ones(len(receivers), dtype=np.float32)
+        if relation.query is not None and len(self.layers) and len(receivers):
+            to, come = (_direction(np.asarray(self.layers[0][side])) for side in edges)
+            each = np.arange(len(receivers))
+            gates = _gates(relation, to, come, each, each)
+        values = weights * np.float32(relation.weight / relation.divisor * relation.share)
+        return (values * roots * gates).astype(np.float32), gates
 
     def _fold_in(self, own: Sequence[Floats], degrees: Floats) -> Floats:
         """Return what an interaction adds to a stranger's vector: models/linear.py derives it."""

@@ -16,7 +16,7 @@ from pipeline import files
 from pipeline.artifacts import MANIFEST, Artifact
 from pipeline.hashing import fingerprint, sha256_file
 from pipeline.promises.check import Check, equal
-from pipeline.schema import KINDS, FileSpec, Kind
+from pipeline.schema import KINDS, FileSpec, Kind, attributes_of, items_with
 
 _REQUEST = ("stage", "stage_version", "config", "inputs", "raw", "seed")
 _HEADER_BYTES = 8
@@ -110,9 +110,13 @@ def _read_matrix(path: Path, _: FileSpec) -> None:
 
 def _read_table(path: Path, spec: FileSpec) -> None:
     found = pq.read_schema(path)
-    if spec.schema is not None and not found.equals(spec.schema):
+    if spec.schema is not None and not found.equals(_wanted(found, spec)):
         wanted = {field.name: str(field.type) for field in spec.schema}
         raise ValueError(f"columns { ({f.name: str(f.type) for f in found}) }, wanted {wanted}")
+
+
+def _wanted(found: pa.Schema, spec: FileSpec) -> pa.Schema:
+    return items_with(attributes_of(found)) if spec.attributes else spec.schema
 
 
 def _read_json(path: Path, _: FileSpec) -> None:

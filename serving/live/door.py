@@ -55,6 +55,7 @@ class Door:
             content |= self._picture(picture, content)
         shown = None if picture is None else uploads.kept(picture, self.state)
         fields[IMAGE] = item.image_url or shown
+        fields |= self.live.attributes(item.attributes)
         return self.live.put(item.id, fields, content, digest)
 
     def query(self, query: ContentQuery, upload: bytes | None = None) -> tuple[str, Floats]:

@@ -17,12 +17,13 @@ from uuid import uuid4
 from structlog.typing import FilteringBoundLogger
 
 from pipeline.arrays import Floats
-from pipeline.errors import DataError
+from pipeline.errors import DataError, suggest
 from pipeline.ids import UNKNOWN
 from serving.bundle import Bundle
+from serving.columns import kind_of
 from serving.live import records, segments
 from serving.live.activity import Activities, Event
-from serving.live.attach import Attaching
+from serving.live.attach import Attaching, ContentError
 from serving.live.journal import DamagedError, Journal, Position, Record, StorageError
 from serving.live.overlay import Added, Fields, Overlay
 from serving.live.view import LiveBundle
@@ -153,6 +154,23 @@ class Live:
             return None if same else record, Put(self._row(key) == UNKNOWN, not same)
 
         return self._change(decide)
+
+    def attributes(self, told: Mapping[str, Any]) -> Fields:
+        """Return attributes as columns of the bundle's items.
+
+        Raises:
+            ContentError: the bundle's items have no such attribute, or it is of another type.
+        """
+        known = self.bundle.catalogue.attributes
+        for name, value in told.items():
+            if name not in known:
+                raise ContentError(
+                    f"items have no attribute {name!r}{suggest(name, [*known])}; they have "
+                    f"{[*known]}, which data.attributes names"
+                )
+            if value is not None and kind_of(value) != known[name]:
+                raise ContentError(f"the attribute {name} is a {known[name]}, not {value!r}")
+        return dict(told)
 
     def patch(self, key: str, fields: Fields) -> bool:
         """Change what is told about an item; return whether anything did change.

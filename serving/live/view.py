@@ -11,9 +11,10 @@ import scipy.sparse as sp
 
 from pipeline.arrays import Floats, Keys, Rows
 from pipeline.ids import IdMap
-from pipeline.schema import BRAND, CATEGORIES, DESCRIPTION, IMAGE, ITEMS, KEY, PRICE, TITLE
+from pipeline.schema import BRAND, CATEGORIES, DESCRIPTION, IMAGE, KEY, PRICE, TITLE, items_with
 from serving.bundle import COLD, NOTHING, WARM, Activity, Bundle
 from serving.catalogue import Catalogue, Item
+from serving.columns import kind_of
 from serving.live.grown import Edges, GrownGraph, GrownIndex, stacked
 from serving.live.overlay import Fields, Overlay
 from serving.messages import Tier
@@ -118,11 +119,18 @@ class LiveCatalogue(Catalogue):
             {
                 KEY: item.key, TITLE: item.title, DESCRIPTION: self.description(row),
                 BRAND: item.brand, CATEGORIES: [*item.categories], PRICE: item.price,
-                IMAGE: item.image,
+                IMAGE: item.image, **self.attributes_of(row),
             }
             for row, item in zip(rows.tolist(), self.items(rows), strict=True)
         ]  # fmt: skip
-        return rows, pa.Table.from_pylist(listed, schema=ITEMS)
+        return rows, pa.Table.from_pylist(listed, schema=items_with(self.attributes))
+
+    def attributes_of(self, row: int) -> dict[str, Any]:
+        """Return an item's attributes, None where it is not known."""
+        known = self.base.attributes_of(row) if row < self.overlay.first else {}
+        # What was told for another bundle may be of another type by now.
+        told = {n: v for n, v in self._fields(row).items() if _fits(v, self.attributes.get(n))}
+        return {name: told.get(name, known.get(name)) for name in self.attributes}
 
     def _fields(self, row: int) -> Fields:
         added = self.overlay.item(row)
@@ -141,6 +149,10 @@ class LiveCatalogue(Catalogue):
         if CATEGORIES in told:
             shown[CATEGORIES] = tuple(told[CATEGORIES] or ())
         return replace(item, **shown)
+
+
+def _fits(value: Any, kind: str | None) -> bool:  # noqa: ANN401 - any column's value
+    return kind is not None and (value is None or kind_of(value) == kind)
 
 
 def woven(table: pa.Table, rows: Rows, changed: pa.Table) -> pa.Table:

@@ -5,12 +5,16 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from pipeline import files
-from pipeline.config import DataConfig, SplitConfig
+from pipeline import files, flow
+from pipeline.artifacts import Store
+from pipeline.config import Config, DataConfig, SplitConfig
 from pipeline.errors import ConfigError, DataError
 from pipeline.etl import clean as cleaning
 from pipeline.etl.database import workspace
@@ -222,11 +226,11 @@ def test_progress_tells_bytes_and_steps(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("batch", "message"),
     [
-        (Batch("f", 2, items=as_table([("k", *[None] * 6, "f", 1)], RAW_ITEMS)),
+        (Batch("f", 2, items=as_table([("k", *[None] * 7, "f", 1)], RAW_ITEMS)),
          "counted 2 records of f and handed over 1"),
         (Batch("f", 1, interactions=as_table([(None, "i", None, None, None, "f", 1)],
                                              RAW_INTERACTIONS)), "kept a record of f without user"),
-        (Batch("f", 1, items=as_table([(None, *[None] * 6, "f", 1)], RAW_ITEMS)),
+        (Batch("f", 1, items=as_table([(None, *[None] * 7, "f", 1)], RAW_ITEMS)),
          "kept a record of f without key"),
     ],
 )  # fmt: skip
@@ -276,3 +280,82 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
         peaks.append(int(done.stdout))
     assert peaks[1] < 2 * peaks[0]
     assert peaks[1] < 600e6
+
+
+class TestAttributes:
+    """Columns beyond ours, from files of every kind."""
+
+    TYPES: ClassVar = {"in_stock": "truth", "stock": "number", "colour": "text"}
+    ROWS = (
+        ("a", "yes", "3", "red &amp; blue"),
+        ("b", "0", "many", ""),
+        ("c", "perhaps", "1e400", "  x  y "),
+        ("d", "", "-2.5", "it's"),
+    )
+    READ = (
+        (True, 3.0, "red & blue"),
+        (False, None, None),
+        (None, None, "x y"),
+        (None, -2.5, "it's"),
+    )
+
+    def data(self, tmp_path, **changed):
+        pairs = [f"u{u},{item}" for u in range(9) for item in ("a", "b", "c", "zz")]
+        (tmp_path / "log.csv").write_text("\n".join(["user,item", *pairs]) + "\n")
+        lines = [",".join(row) for row in (("key", "available", "stock", "colour"), *self.ROWS)]
+        (tmp_path / "items.csv").write_text("\n".join(lines) + "\n")
+        given = {
+            "format": "table", "interactions": tmp_path / "log.csv",
+            "items": tmp_path / "items.csv", "columns": {"in_stock": "available"},
+            "attributes": self.TYPES,
+        }  # fmt: skip
+        return DataConfig(**{**given, **changed})
+
+    def items(self, tmp_path, data):
+        table = files.read_table(
+            run(tmp_path / "run", data=data, split=SplitConfig(rule="random")).into
+            / "items.parquet"
+        )
+        return table.select([*data.attributes]).to_pylist()
+
+    def test_cells_are_read_by_their_type(self, tmp_path):
+        data = self.data(tmp_path)
+        found = [tuple(row.values()) for row in self.items(tmp_path, data)]
+        assert found == [*self.READ, (None, None, None)]  # zz is known from the log alone
+
+    def test_json_and_parquet_say_the_same(self, tmp_path):
+        rows = [
+            {"key": key, "available": known, "stock": stock, "colour": colour}
+            for (key, *_), (known, stock, colour) in zip(self.ROWS, self.READ, strict=True)
+        ]
+        (tmp_path / "i.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "i.parquet")
+        plain = self.items(tmp_path, self.data(tmp_path))
+        for name in ("i.jsonl", "i.parquet"):
+            other = tmp_path / name.partition(".")[2]
+            other.mkdir()
+            data = self.data(tmp_path, items=tmp_path / name)
+            assert self.items(other, data) == plain
+
+    @pytest.mark.parametrize("name", ["title", "user", "row", "category", "a b", 'x"y', "9x", "é'"])
+    def test_names_that_mean_something_else_are_refused(self, tmp_path, name):
+        data = self.data(tmp_path, attributes={name: "text"}, columns={})
+        with pytest.raises(ConfigError, match="cannot be the name of an attribute"):
+            run(tmp_path / "run", data=data)
+
+    def test_a_column_that_is_not_there_is_named(self, tmp_path):
+        with pytest.raises(DataError, match="no column 'size'"):
+            run(tmp_path / "run", data=self.data(tmp_path, attributes={"size": "text"}, columns={}))
+
+    def test_other_formats_have_none(self, tmp_path):
+        data = DataConfig(format="movielens", folder=tmp_path, attributes={"x": "text"})
+        with pytest.raises(ConfigError, match="read from tables alone"):
+            run(tmp_path / "run", data=data)
+
+    def test_they_are_part_of_what_was_asked_for(self, tmp_path):
+        def asked(data):
+            steps = flow.plan(Config(name="x", data=data), Store(tmp_path))
+            return next(step.fingerprint for step in steps if step.name == "etl")
+
+        with_them, without = self.data(tmp_path), self.data(tmp_path, attributes={}, columns={})
+        assert asked(with_them) != asked(without)

@@ -14,7 +14,7 @@ from pipeline.models import MODELS
 from pipeline.models.attach import Attacher
 from pipeline.models.fusion import FUSIONS
 from pipeline.newcomers import Arrivals, kit_files, open_network, write_kit
-from pipeline.newcomers.fusion import RULES
+from pipeline.newcomers.fusion import RULES, SHARES
 from pipeline.train.data import load
 from pipeline.train.loop import Trainer
 from pipeline.train.stage import options_of
@@ -96,6 +96,40 @@ def test_numpy_gives_what_torch_gives(artifacts, tmp_path, settings):
     np.testing.assert_allclose(ours.fold_in, theirs.fold_in, atol=1e-5, rtol=1e-5)
     assert ours.items.dtype == ours.fold_in.dtype == np.float32
     assert ours.items.any()
+
+
+@pytest.mark.parametrize("fusion", sorted(SHARES))
+def test_shares_add_up_to_the_content(artifacts, tmp_path, fusion):
+    model, data = trained(artifacts, fusion=fusion)
+    network = open_network(kit(tmp_path, model, data))
+    new, _ = arrivals(data, network)
+    shares = network.fusion.shares(new.vectors, new.present)
+    shown = np.stack([new.present[m] for m in network.fusion.modalities], axis=1)
+    assert not shares[~shown].any()
+    np.testing.assert_allclose(shares.sum(axis=1), shown.any(axis=1), atol=1e-6)
+
+
+@pytest.mark.parametrize("fusion", sorted(set(RULES) - set(SHARES)))
+def test_a_fusion_that_mixes_has_no_shares(artifacts, tmp_path, fusion):
+    model, data = trained(artifacts, fusion=fusion)
+    network = open_network(kit(tmp_path, model, data))
+    new, _ = arrivals(data, network)
+    assert network.fusion.shares(new.vectors, new.present) is None
+
+
+@pytest.mark.parametrize("settings", [{}, {"heads": 0}, {"layers": 0}], ids=str)
+def test_attention_is_that_of_the_trained_edges(artifacts, tmp_path, settings):
+    model, data = trained(artifacts, **settings)
+    network = open_network(kit(tmp_path, model, data))
+    with torch.no_grad():
+        weights = model.edge_weights(model.users, model.item_input(None))
+    for name, relation in model.relations.items():
+        ends = relation.edges.rows.numpy(), relation.edges.indices.numpy()
+        given = relation.weights.numpy() * data.divisors[name]
+        ours, gates = network.attention(name, ends, given)
+        if settings != {"layers": 0}:  # where nothing travels there is nothing to gate
+            np.testing.assert_allclose(ours, weights[name], rtol=1e-4, atol=1e-7)
+        assert ((gates > 0) & (gates < 2)).all()
 
 
 @pytest.fixture(scope="module")

@@ -105,7 +105,7 @@ def long_log(tmp_path, monkeypatch):
             yield Batch(log.name, 100, as_table(rows, RAW_INTERACTIONS), bytes_read=1000)
 
     def items(data):
-        rows = [(f"i{i}", f"Thing {i}", *[None] * 5, shop.name, i) for i in range(100)]
+        rows = [(f"i{i}", f"Thing {i}", *[None] * 6, shop.name, i) for i in range(100)]
         for _ in range(3):
             yield Batch(shop.name, 100, items=as_table(rows, RAW_ITEMS), bytes_read=100)
 

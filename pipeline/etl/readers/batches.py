@@ -39,7 +39,8 @@ class Record(NamedTuple):
 
 
 Parse = Callable[[Any], tuple[Any, ...]]
-"""A payload to the values of a schema (without source and line); raises ``Rejected``."""
+"""A payload to the values of a schema, raises ``Rejected``: without source and line, and those at
+the end may be left out."""
 
 
 @dataclass
@@ -118,11 +119,14 @@ def _batch(tap: Tap, schema: pa.Schema, rows: _Rows, told: int) -> Batch:
 def _table(schema: pa.Schema, name: str, rows: _Rows) -> pa.Table:
     if not rows.values:
         return schema.empty_table()
+    count = len(rows.values)
+    *own, _, _ = schema
     columns: list[Any] = [
         pa.array(column, type=f.type)
-        for f, column in zip(schema, zip(*rows.values, strict=True), strict=False)
+        for f, column in zip(own, zip(*rows.values, strict=True), strict=False)
     ]
-    source = pa.repeat(pa.scalar(name), len(rows.values))
+    columns += [pa.nulls(count, f.type) for f in own[len(columns) :]]
+    source = pa.repeat(pa.scalar(name), count)
     return pa.Table.from_arrays([*columns, source, pa.array(rows.lines, pa.int64())], schema=schema)
 
 

@@ -95,11 +95,13 @@ class Meaning:
 
     categories: Callable[[Any], list[str] | None] = values.categories
     pictures: Pictures = field(default_factory=lambda: Pictures(None))
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    """Further columns by name and type."""
 
 
 def read_items(table: Table, at: Mapping[str, int], meaning: Meaning) -> Iterator[Batch]:
     """Yield batches of items from the columns at the given positions."""
-    ours = [c for c in ITEM_COLUMNS if c in at]
+    ours = [c for c in (*ITEM_COLUMNS, *meaning.attributes) if c in at]
     tap = Tap(table.path.name)
     records = table.records(tap, [at[c] for c in ours])
     return gather(tap, RAW_ITEMS, records, item_parser(ours, meaning))
@@ -108,6 +110,7 @@ def read_items(table: Table, at: Mapping[str, int], meaning: Meaning) -> Iterato
 def item_parser(ours: Sequence[str], meaning: Meaning) -> Parse:
     """Return what types the cells of the columns ``ours``, which begin with key."""
     place = {name: at for at, name in enumerate(ours)}
+    further = [(name, values.ATTRIBUTES[kind]) for name, kind in meaning.attributes.items()]
 
     def parse(cells: Sequence[Any]) -> tuple[Any, ...]:
         """Return the item of a line's cells."""
@@ -125,6 +128,7 @@ def item_parser(ours: Sequence[str], meaning: Meaning) -> Parse:
             meaning.categories(cell("categories")),
             values.price(cell("price")),
             meaning.pictures.of(key, values.reference(cell("image"))),
+            [(name, written(cell(name))) for name, written in further],
         )
 
     return parse

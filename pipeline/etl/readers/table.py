@@ -3,10 +3,12 @@
 Our columns are user, item, weight (the rating), timestamp and split of interactions, and key,
 title, description, brand, categories, price and image of items. A column that has our name, or
 ``item`` for an item's key, needs no mention. User, item and key must exist, the others may.
-Categories are a list, or text separated by ``|``, ``;``, ``>`` or commas. Without an items file
-and with ``data.images``, the pictures are the catalogue: ``<item key>.jpg``.
+Further columns of items that filters may ask for are named, with their types, in
+``data.attributes``. Categories are a list, or text separated by ``|``, ``;``, ``>`` or commas.
+Without an items file and with ``data.images``, the pictures are the catalogue: ``<item key>.jpg``.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from itertools import starmap
 from typing import Any
@@ -28,7 +30,7 @@ def read_log(data: DataConfig) -> Iterator[Batch]:
         DataError: the file is missing, empty, or lacks a column.
         ConfigError: ``data.columns`` has a key that is no column of ours.
     """
-    _check_names(data.columns)
+    _check_names(data)
     if data.interactions is None:
         raise DataError("table needs data.interactions: a CSV, TSV, JSON Lines or Parquet file")
     table = open_table(data.interactions)
@@ -44,17 +46,19 @@ def read_catalogue(data: DataConfig) -> Iterator[Batch]:
         DataError: the file is missing, empty, or lacks a column.
         ConfigError: ``data.columns`` has a key that is no column of ours.
     """
-    _check_names(data.columns)
+    _check_names(data)
     pictures = Pictures(data.images)
     if data.items is None:
         if data.images is not None:
             yield from _pictured(pictures, data.images.name)
         return
     table = open_table(data.items)
-    synonyms: dict[str, tuple[str, ...]] = {column: (column,) for column in ITEM_COLUMNS}
+    ours = (*ITEM_COLUMNS, *data.attributes)
+    synonyms: dict[str, tuple[str, ...]] = {column: (column,) for column in ours}
     synonyms["key"] = ("key", data.columns.get("item", "item"), "item")
-    at = columns.bind(table, _only(data.columns, ITEM_COLUMNS), synonyms, ("key",))
-    yield from columns.read_items(table, at, Meaning(pictures=pictures))
+    at = columns.bind(table, _only(data.columns, ours), synonyms, ("key", *data.attributes))
+    meaning = Meaning(pictures=pictures, attributes=data.attributes)
+    yield from columns.read_items(table, at, meaning)
 
 
 READERS.register("table")(Format(read_log, read_catalogue))
@@ -76,9 +80,20 @@ def _only(named: Mapping[str, str], ours: tuple[str, ...]) -> dict[str, str]:
     return {column: theirs for column, theirs in named.items() if column in ours}
 
 
-def _check_names(named: Mapping[str, str]) -> None:
-    known = [*INTERACTION_COLUMNS, *ITEM_COLUMNS]
-    for ours in named:
+_TAKEN = {*INTERACTION_COLUMNS, *RAW_ITEMS.names, "id", "category", "seq", "row", "code", "last"}
+"""Names that mean something else, here, in etl's database or in a filter."""
+_NAME = re.compile(r"[A-Za-z]\w{0,62}")
+
+
+def _check_names(data: DataConfig) -> None:
+    for name in data.attributes:
+        if name in _TAKEN or not _NAME.fullmatch(name):
+            raise ConfigError(
+                f"data.attributes: {name!r} cannot be the name of an attribute; take letters, "
+                f"digits and underscores, and none of {sorted(_TAKEN)}"
+            )
+    known = [*INTERACTION_COLUMNS, *ITEM_COLUMNS, *data.attributes]
+    for ours in data.columns:
         if ours not in known:
             hint = " (did you mean 'weight'?)" if ours == "rating" else suggest(ours, known)
             raise ConfigError(f"data.columns has no {ours!r}{hint}; our columns are {known}")

@@ -32,6 +32,7 @@ _SPLITS = {
     "test": TEST,
     **{f"{code}{tail}": code for code in (TRAIN, VALIDATION, TEST) for tail in ("", ".0")},
 }
+_TRUE, _FALSE = {"true", "t", "yes", "y", "1", "1.0"}, {"false", "f", "no", "n", "0", "0.0"}
 _SCRIPT = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"</?[a-zA-Z!][^<>]*>")
 _NUMBER = re.compile(r"\d[\d,.]*")
@@ -238,6 +239,25 @@ def _price_of_text(text: str) -> float:
         return math.nan
 
 
+def number(value: Any) -> str | None:  # noqa: ANN401 - any cell
+    """Return a finite number as text, None where there is none."""
+    if value is None or type(value) is bool:
+        return None
+    try:
+        found = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return repr(found) if math.isfinite(found) else None
+
+
+def truth(value: Any) -> str | None:  # noqa: ANN401 - any cell
+    """Return ``true`` or ``false`` of a truth value, 1 or 0, or a word for either; else None."""
+    word = str(value).strip().lower()
+    if word in _TRUE:
+        return "true"
+    return "false" if word in _FALSE else None
+
+
 def text(value: Any) -> str | None:  # noqa: ANN401 - any cell
     """Return plain text of a string or a list of strings, None where nothing is left.
 
@@ -300,3 +320,7 @@ def categories(value: Any) -> list[str] | None:  # noqa: ANN401 - any cell
     plain = html.unescape(value)  # an entity's own semicolon separates nothing
     separator = next((s for s in _SEPARATORS if s in plain), None)
     return names(plain.split(separator) if separator else [plain])
+
+
+ATTRIBUTES = {"text": text, "number": number, "truth": truth}
+"""What makes an attribute's cell a text, by its type; what makes no sense is None."""

@@ -38,7 +38,8 @@ export function picture(item, ...more) {
 function reason(one) {
   const strength = one.weight === null || one.relation === "popular" ? null
     : one.weight.toFixed(one.relation === "bought_together" && Number.isInteger(one.weight) ? 0 : 2);
-  return el("li", { class: colour(one.relation) }, one.text, strength && el("span", { class: "soft" }, ` ${strength}`));
+  const gate = Number.isFinite(one.gate) ? `, attention × ${one.gate.toFixed(2)}` : "";
+  return el("li", { class: colour(one.relation) }, one.text, strength && el("span", { class: "soft" }, ` ${strength}${gate}`));
 }
 
 /** Return which relations speak for an item, as one bar and in words. */
@@ -81,7 +82,13 @@ function contributions(item) {
   };
   return el("details", { class: "parts" }, el("summary", {}, `What adds up to ${item.score.toFixed(3)}`), el("ul", {},
     sorted.slice(0, 8).map((part) => line(partName(part), part.item ? relationName(part.relation) : null, part.value)),
-    sorted.length > 8 && line(`${sorted.length - 8} smaller ones`, null, rest)));
+    sorted.length > 8 && line(`${sorted.length - 8} smaller ones`, null, rest)), content(item));
+}
+
+/** Return how much of an item's content each modality brings, in words. */
+function content(item) {
+  const told = (item.content || []).map((one) => `${relationName(one.modality)} ${percent(one.share)}`);
+  return told.length > 0 && el("p", { class: "soft" }, `Its content enters as ${told.join(", ")}`);
 }
 
 /** Return thumbs that tell the service what a user thinks of an item. */
