@@ -52,7 +52,7 @@ class DoesNotFitError(PlotpointeError):
 class RegressionAlarmError(PlotpointeError):
     """Recent runs are worse than those before, beyond chance."""
 
-    exit_code = 11
+    exit_code = 13
 
 
 def missing_package(error: ModuleNotFoundError) -> PlotpointeError:

@@ -114,7 +114,7 @@ def alarms(
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what got worse; the exit code is 11 where anything did."""
+    """Say what got worse; the exit code is 13 where anything did."""
     from pipeline.history.alarms import Rule, summary, watch
     from pipeline.history.database import series
 

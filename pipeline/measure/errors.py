@@ -1,5 +1,5 @@
-"""The error of measuring code: what was asked for cannot be measured."""
+"""The error of a measurement that cannot be made as asked."""
 
 
 class MeasureError(ValueError):
-    """Says what was wrong, what was found and what to do; the command line adds an exit code."""
+    """What was asked to be measured, or with what, is wrong; the message says the cure."""

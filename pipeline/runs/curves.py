@@ -13,7 +13,7 @@ Points = list[tuple[float, float]]
 """Step and value, by rising step."""
 
 _CURVE = "curve.jsonl"
-_COUNTERS = ("epoch", "seconds", "epoch_seconds")
+_NO_CURVES = ("epoch", "seconds", "epoch_seconds", "epoch_joules")
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Curves:
     def add(self, step_name: str, count: int, metrics: Mapping[str, float | None]) -> None:
         """Take what was logged at one count; a later value of a count takes the earlier's place."""
         for metric, value in metrics.items():
-            if value is not None and metric not in _COUNTERS:
+            if value is not None and metric not in _NO_CURVES:
                 points = self.by_metric.setdefault(metric, {}).setdefault(step_name, [])
                 while points and points[-1][0] >= count:
                     points.pop()

@@ -226,8 +226,8 @@ def _train(job: Job[TrainConfig], model: Recommender, data: TrainingData, watch:
 
 def _logged(entry: dict[str, Any]) -> dict[str, float]:
     """Return what an epoch came to, by the names of a run's metrics."""
-    named = {"epoch_seconds" if k == "seconds" else k: float(v) for k, v in entry.items()}
-    return {name: value for name, value in named.items() if name != "epoch"}
+    costs = {"seconds": "epoch_seconds", "joules": "epoch_joules"}
+    return {costs.get(name, name): float(v) for name, v in entry.items() if name != "epoch"}
 
 
 def _write_attaching(into: Path, model: Recommender, data: TrainingData, loudness: float) -> None:
