@@ -19,6 +19,7 @@ from pipeline.history.rows import rows_of
 from pipeline.history.series import Series, worse_of
 from pipeline.history.telling import post, textfile, write_textfile
 from tests import worlds
+from tests.end_to_end.shop import plotpointe
 from tests.run_worlds import write_run
 
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "plotpointe.history.rules.yml"
@@ -245,3 +246,19 @@ def test_alert_rules_name_what_is_written_and_carry_a_cure():
     labels = {*written["plotpointe_history_alarm"].samples[0].labels}
     named = [part.split("}}")[0].strip() for part in RULES.read_text().split("$labels.")[1:]]
     assert {*named} <= labels
+
+
+def test_the_verb_tells_all_three_and_ends_with_a_code_of_its_own(store, tmp_path, webhook):
+    for n in range(1, 21):
+        seconds = 10 + (n % 5) / 10 + (5 if n > 15 else 0)
+        history.append(store, write_run(store, n, seconds=seconds))
+    file = tmp_path / "plotpointe.prom"
+    told = ("--webhook", webhook, "--prometheus", file, "--store", store.root, "--json")
+    done = plotpointe("history", "alarms", "--metric", "wall_seconds", *told)
+    assert done.returncode == 13
+    assert "1 of 1 series got worse: train/wall_seconds" in done.stderr
+    assert json.loads(done.stdout) == Stub.bodies[0]
+    assert Stub.bodies[0]["alarms"][0]["relative"] == pytest.approx(0.5, abs=0.05)
+    assert families(file.read_text())["plotpointe_history_alarm"].samples[0].value == 1
+    calm = plotpointe("history", "alarms", "--metric", "best_validation", *told[4:])
+    assert calm.returncode == 0 and len(Stub.bodies) == 1
