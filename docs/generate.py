@@ -1,14 +1,16 @@
-"""Write docs/reference from the code: configuration, artifacts, verbs, HTTP, OpenAPI.
+"""Write docs/reference from the code: configuration, artifacts, verbs, HTTP, OpenAPI, API.
 
-python docs/generate.py          writes the pages; a test compares them with the code.
+python -m docs.generate          writes the pages; a test compares them with the code.
 """
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from docs import api
 from pipeline.cli import app
 from pipeline.config import Config
 from pipeline.schema import KINDS
@@ -120,7 +122,12 @@ def openapi() -> str:
     return json.dumps(create_app(Settings()).openapi(), indent=1, ensure_ascii=False) + "\n"
 
 
+def _api(part: str) -> str:
+    return NOTICE + api.page(part)
+
+
 PAGES = {
+    **{f"api-{part}.md": partial(_api, part) for part in api.PARTS},
     "artifacts.md": artifacts,
     "cli.md": command_line,
     "configuration.md": configuration,

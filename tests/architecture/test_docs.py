@@ -14,7 +14,7 @@ LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 @pytest.mark.parametrize("page", sorted(generate.PAGES))
 def test_a_generated_page_equals_the_code(page):
     on_disk = (generate.REFERENCE / page).read_text()
-    assert on_disk == generate.PAGES[page](), "run: python docs/generate.py"
+    assert on_disk == generate.PAGES[page](), "run: python -m docs.generate"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
