@@ -19,7 +19,9 @@ The map:
     planner/       what a run will take, before it runs
     tune/          the search of a training section, on validation
     leaks/         does anything in a run know held-out interactions?
-    measure/       cost, energy and progress; imports nothing else of ours
     carbon/        what runs drew, emitted and cost: reports, budgets, prices
     doctor/        what is wrong with an installation, a machine or a store
+    runs/          a run's record in the store; lists, differences, curves, its page
+    history/       all runs over time: trends, changes, alarms
+    measure/       cost, energy, progress, statistics, trackers; imports nothing else of ours
 """

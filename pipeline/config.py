@@ -231,6 +231,11 @@ class RuntimeConfig(Section):
     """Design power of all processors, where an estimate should not go by their name."""
     budget: BudgetConfig = BudgetConfig()
     """Energy and carbon that a run, and a month, may use."""
+    track: tuple[str, ...] = ()
+    """Who is told of a run beside its record: ``tensorboard``, ``wandb``, ``mlflow``, or one's own
+    as ``module:class``."""
+    trackers: Mapping[str, Mapping[str, str]] = Field(default_factory=dict)
+    """Their settings, by name: ``{wandb: {project: shop, mode: offline}, mlflow: {uri: …}}``."""
 
     def cores(self) -> int:
         """Return the threads a stage may use when it runs alone."""

@@ -55,6 +55,12 @@ class BudgetExceededError(PlotpointeError):
     exit_code = 12
 
 
+class RegressionAlarmError(PlotpointeError):
+    """Recent runs are worse than those before, beyond chance."""
+
+    exit_code = 13
+
+
 def missing_package(error: ModuleNotFoundError) -> PlotpointeError:
     """Return what to say where a package is not installed: the service needs fewer than stages."""
     name = str(error.name).partition(".")[0]

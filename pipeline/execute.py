@@ -81,7 +81,7 @@ def carry_out(order: Order, listener: Listener) -> Artifact:
     scratch = store.scratch(step.stage.name, step.fingerprint)
     meter = _meter(order, listener)
     with store.draft(step.kind, step.fingerprint) as draft:
-        with measure.task(step.name, listener, meter) as task:
+        with measure.task(step.name, listener, meter, sampled=True) as task:
             job = job_of(order, draft, scratch, task)
             facts = door.run(replace(job, energy=lambda: energy.so_far(meter)))
         assert task.cost is not None
@@ -158,14 +158,15 @@ def _manifest(order: Order, facts: Mapping[str, Any], cost: Mapping[str, Any]) -
         "facts": facts,
         "cost": cost,
         "environment": {
-            **_environment(),
+            **environment(),
             "threads": order.threads,
             "grid": None if order.metering.how == "off" else order.metering.grid.as_dict(),
         },
     }
 
 
-def _environment() -> dict[str, Any]:
+def environment() -> dict[str, Any]:
+    """Return the versions of Python and of what computes, and the machine as manifests spell it."""
     packages = {}
     for name in (*_PACKAGES, "plotpointe"):
         try:

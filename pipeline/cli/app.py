@@ -5,7 +5,22 @@ import sys
 
 import typer
 
-from pipeline.cli import arms, ask, carbon, data, doctor, inspect, keys, live, plan, run, tune
+from pipeline.cli import (
+    arms,
+    ask,
+    carbon,
+    data,
+    doctor,
+    history,
+    inspect,
+    keys,
+    live,
+    page,
+    plan,
+    run,
+    runs,
+    tune,
+)
 from pipeline.cli.output import complain
 from pipeline.errors import PlotpointeError, missing_package
 from pipeline.execute import explain_os_error
@@ -23,6 +38,9 @@ app = typer.Typer(
 run.add_to(app)
 plan.add_to(app)
 inspect.add_to(app)
+runs.add_to(app)
+page.add_to(app)
+history.add_to(app)
 doctor.add_to(app)
 carbon.add_to(app)
 ask.add_to(app)

@@ -13,7 +13,7 @@ import typer
 
 from pipeline import measure
 from pipeline.artifacts import Store
-from pipeline.cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from pipeline.cli.options import DEFAULT_STORE, JsonOption, StoreOption, given
 from pipeline.cli.output import print_json, print_table, remark, say
 from pipeline.errors import ArtifactError, ConfigError, suggest
 
@@ -146,12 +146,12 @@ def leaks(
     """Look for held-out interactions in what a run trained on; the exit code is not 0 on a leak."""
     from pipeline.leaks import CHECKS, LEAK, examine, find_run, name_of
 
-    found = find_run(Store(_given(context, "store", store)), run)
+    found = find_run(Store(given(context, "store", store)), run)
     with measure.Console() as console, measure.task("leaks", console) as task:
         with task.progress("checks", total=len(CHECKS), unit="groups") as bar:
             answers = [*examine(found, bar.advance)]
     counts = Counter(finding.severity for answer in answers for finding in answer.findings)
-    if _given(context, "as_json", as_json):
+    if given(context, "as_json", as_json):
         about = {"run": name_of(found.asked), "gone": found.gone, "found": counts}
         print_json({**about, "checks": [answer.as_json() for answer in answers]})
     else:
@@ -160,13 +160,6 @@ def leaks(
             remark(f"the store no longer holds {gone}; what needs it was not examined")
     if counts[LEAK]:
         raise typer.Exit(ArtifactError.exit_code)
-
-
-def _given(context: typer.Context, name: str, value: Any) -> Any:  # noqa: ANN401 - any option
-    """Return an option that may also stand before the subcommand's name."""
-    source = context.get_parameter_source(name)
-    here = source is not None and source.name == "COMMANDLINE"
-    return value if here or context.parent is None else context.parent.params[name]
 
 
 def _print_answers(run: str, answers: "list[Examined]") -> None:

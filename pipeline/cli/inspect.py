@@ -1,15 +1,19 @@
 """The verbs that look after the store: show, verify, promote, rollback, gc."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline import promises, promotion
+from pipeline import promises, promotion, runs
 from pipeline.artifacts import Artifact, Store, check_kind
 from pipeline.cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from pipeline.cli.output import megabytes, print_json, print_table, say
 from pipeline.cli.report import print_metrics
+from pipeline.cli.runs import draw_curves, show_run
 from pipeline.errors import ArtifactError
+from pipeline.runs.curves import curves_of_model
+from pipeline.runs.listing import LAST
 from pipeline.schema import KINDS
 
 WhichArgument = Annotated[str, typer.Argument(help="KIND or KIND/FINGERPRINT.")]
@@ -37,25 +41,58 @@ def _pick(store: Store, which: str) -> Artifact:
 
 
 def show(
-    which: Annotated[str | None, typer.Argument(help="KIND or KIND/FINGERPRINT.")] = None,
+    which: Annotated[
+        str | None, typer.Argument(help="KIND, KIND/FINGERPRINT, or RUN: an id, or last.")
+    ] = None,
+    plot: Annotated[
+        bool, typer.Option("--plot", help="Draw the curves of a run, or of a model.")
+    ] = False,
+    png: Annotated[Path | None, typer.Option(help="Draw them into this picture.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Draw them into this page.")] = None,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Print one artifact's manifest, or the list of all artifacts; a report as its tables."""
+    """Print an artifact's manifest, a report's tables, a run, or the list of all artifacts."""
     place = Store(store)
-    if which is not None:
-        chosen = _pick(place, which)
-        if chosen.kind == "report" and not as_json:
-            print_metrics(chosen)
-        else:
-            print_json(dict(chosen.manifest))
+    if plot or png or html:
+        _draw(place, which or LAST, png, html)
+    elif which is None:
+        _print_all(place, as_json)
+    elif which.partition("/")[0] in KINDS or not _is_run(which):
+        _print_one(_pick(place, which), as_json)
+    else:
+        show_run(place, which, as_json=as_json)
+
+
+def _is_run(which: str) -> bool:
+    """Return whether a name that is no kind is meant as a run's, rather than misspelt."""
+    return which == LAST or which[:1].isdigit()
+
+
+def _draw(store: Store, which: str, png: Path | None, html: Path | None) -> None:
+    if which.partition("/")[0] == "model":
+        model = _pick(store, which)
+        draw_curves(curves_of_model(model), f"model {model.fingerprint}", png, html)
         return
-    everything = [a for kind in KINDS for a in place.all(kind)]
+    run = runs.find(store, which)
+    title = f"{run['config_name']}, run {run['run_id']}"
+    draw_curves(runs.curves_of(run, store), title, png, html)
+
+
+def _print_one(chosen: Artifact, as_json: bool) -> None:
+    if chosen.kind == "report" and not as_json:
+        print_metrics(chosen)
+    else:
+        print_json(dict(chosen.manifest))
+
+
+def _print_all(store: Store, as_json: bool) -> None:
+    everything = [a for kind in KINDS for a in store.all(kind)]
     if as_json:
         print_json([dict(a.manifest) for a in everything])
         return
-    rows = [_row(a, place) for a in everything]
-    print_table(store, ("kind", "fingerprint", "step", "made", "size", "promoted"), rows)
+    columns = ("kind", "fingerprint", "step", "made", "size", "promoted")
+    print_table(str(store.root), columns, [_row(a, store) for a in everything])
 
 
 def _row(artifact: Artifact, store: Store) -> tuple[str, ...]:

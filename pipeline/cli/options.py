@@ -1,7 +1,7 @@
 """Options that several verbs share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,3 +21,10 @@ BundleOption = Annotated[
 ]
 FirstOption = Annotated[str | None, typer.Option("--from", help="First stage.")]
 LastOption = Annotated[str | None, typer.Option("--to", help="Last stage.")]
+
+
+def given(context: typer.Context, name: str, value: Any) -> Any:  # noqa: ANN401 - any option
+    """Return an option that may also stand before the subcommand's name."""
+    source = context.get_parameter_source(name)
+    here = source is not None and source.name == "COMMANDLINE"
+    return value if here or context.parent is None else context.parent.params[name]

@@ -11,6 +11,7 @@ from pipeline.cli.output import print_table, say
 
 if TYPE_CHECKING:
     from pipeline.evaluate.summary import Summary
+    from serving.recommender import Recommender
 
 SAMPLE_USERS = 3
 
@@ -57,11 +58,15 @@ def print_samples(store: Store, bundle: Artifact, k: int = 5) -> None:
     from serving.messages import RecommendRequest
 
     recommender = open_recommender(store, bundle.fingerprint)
-    seen, users = recommender.bundle.seen, recommender.bundle.users
-    typical = np.argsort(np.abs(np.diff(seen.indptr) - np.median(np.diff(seen.indptr))))
-    for user in typical[:SAMPLE_USERS]:
-        key = str(users.keys[user])
-        owned = recommender.summaries(recommender.bundle.seen_by(int(user))[:4])
+    for user in typical_users(recommender, SAMPLE_USERS):
+        key = str(recommender.bundle.users.keys[user])
+        owned = recommender.summaries(recommender.bundle.seen_by(user)[:4])
         say(f"\nuser {key} has, among others: {'; '.join(i.title or i.id for i in owned)}")
         answer = recommender.recommend(RecommendRequest(user=key, k=k))
         print_items(f"recommended to {key}", answer.items)
+
+
+def typical_users(recommender: "Recommender", count: int) -> list[int]:
+    """Return users who have about as many items as most, by row."""
+    taken = np.diff(recommender.bundle.seen.indptr)
+    return [int(user) for user in np.argsort(np.abs(taken - np.median(taken)))[:count]]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 import yaml
 
-from pipeline import execute, flow, measure, places
+from pipeline import execute, flow, history, measure, places, runs
 from pipeline.artifacts import Artifact, Store
 from pipeline.cli import report
 from pipeline.cli.options import (
@@ -104,12 +104,8 @@ def make(
             fresh.append(step.name)
             seconds = artifact.manifest["cost"]["wall_seconds"]
             remark(f"made {step.name}: {step.kind} {artifact.fingerprint} in {seconds:.1f} s")
-            allowance.made(step, artifact)
 
-    with measure.Console() as console:
-        allowance = _allowance(config, store, console)
-        runner = execute.Processes(allowance)
-        made = execute.run(steps, config, store, runner, force=force, told=told)
+    made = _recorded(steps, config, store, told, force=force)
     if not fresh:
         remark(f"nothing to do: all {len(steps)} artifacts are complete in {store.root}")
     places.remember(store, made.get("etl"), config.data.images)
@@ -135,6 +131,34 @@ def _allowance(config: Config, store: Store, listener: measure.Listener) -> "All
     monthly = budget.month_wh is not None or budget.month_grams is not None
     before = used_this_month(store) if monthly else {}
     return Allowance(listener, budget, remark, before)
+
+
+def _recorded(
+    steps: list[Step], config: Config, store: Store, told: execute.Told, *, force: bool
+) -> dict[str, Artifact]:
+    """Carry out the steps, and keep a record of it."""
+    with runs.recorded(config, store, _kept(store)) as recording, measure.Console() as console:
+        allowance = _allowance(config, store, recording.listening(console))
+
+        def noted(step: Step, artifact: Artifact, made_now: bool) -> None:
+            """Say it, keep it, and count it."""
+            told(step, artifact, made_now)
+            recording.told(step, artifact, made_now)
+            if made_now:
+                allowance.made(step, artifact)
+
+        runner = execute.Processes(allowance)
+        return execute.run(steps, config, store, runner, force=force, told=noted)
+
+
+def _kept(store: Store) -> Callable[[runs.Recording], None]:
+    def kept(recording: runs.Recording) -> None:
+        """Say which trackers were not told everything, and add the run to the history."""
+        for sentence in recording.complaints():
+            remark(sentence)
+        history.append(store, recording.run_id)
+
+    return kept
 
 
 def _promote(store: Store, fingerprint: str) -> None:

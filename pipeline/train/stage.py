@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,9 +54,10 @@ def run(job: Job[TrainConfig], watch: Told = lambda _: None) -> Facts:
         data = _with_lists(load(job.inputs, job.config, _graph_folder(job)), job)
         if job.config.fan_out is None:
             data = replace(data, inputs=data.inputs.to(device))
+        recipes = recipes_of(job.config, data)
         trained = [
-            _trained(job, name, recipe, data, watch)
-            for name, recipe in recipes_of(job.config, data).items()
+            _trained(_part_of(job, name, len(recipes)), name, recipe, data, watch)
+            for name, recipe in recipes.items()
         ]
         best = max(trained, key=lambda each: each.progress.best_value or 0.0)
         with measure.task("outputs"):
@@ -107,6 +109,14 @@ def _outputs(model: Recommender, data: TrainingData, config: TrainConfig) -> tup
     active = hot if rest is None else rest.active
     outputs, scale = calibrated(outputs, active, data.train[:, hot], float(share))
     return outputs, facts | {"new_items_scale": scale}
+
+
+def _part_of(job: Job[TrainConfig], name: str, recipes: int) -> Job[TrainConfig]:
+    """Return the job of one recipe; where there are several, each logs under its own name."""
+    if recipes == 1:
+        return job
+    path = f"{job.task.path or job.task.name}/{name}"
+    return replace(job, task=measure.Task(job.task.name, job.task.listener, path=path))
 
 
 def _trained(
@@ -205,14 +215,22 @@ def _train(job: Job[TrainConfig], model: Recommender, data: TrainingData, watch:
     with job.task.progress(f"train {job.config.model}", total=total, unit="epochs") as bar:
 
         def told(progress: Progress) -> None:
-            """Move the bar to the epoch that just ended."""
+            """Move the bar to the epoch that just ended, and log it and those of before a kill."""
+            laps.note(progress.curve)
+            for entry in progress.curve[bar.done :]:
+                job.task.log(_logged(entry), entry["epoch"])
             value = progress.best_value
             note = "" if value is None else f"best {job.config.select_metric} {value:.4f}"
             bar.advance(progress.epoch - bar.done, note)
-            laps.note(progress.curve)
             watch(progress)
 
         return fit(trainer, Checkpoints(job.scratch), told)
+
+
+def _logged(entry: dict[str, Any]) -> dict[str, float]:
+    """Return what an epoch came to, by the names of a run's metrics."""
+    costs = {"seconds": "epoch_seconds", "joules": "epoch_joules"}
+    return {costs.get(name, name): float(v) for name, v in entry.items() if name != "epoch"}
 
 
 def _write_attaching(into: Path, model: Recommender, data: TrainingData, loudness: float) -> None:

@@ -58,12 +58,14 @@ def test_what_is_heavy_is_the_pipelines_alone():
     assert not BASE & PIPELINE
     heavy = {"torch", "torch-geometric", "torchvision", "transformers", "pandas", "duckdb"}
     assert heavy <= PIPELINE
-    assert "plotpointe[pipeline,redis,tracing]" in PROJECT["optional-dependencies"]["dev"]
+    (ours,) = (d for d in PROJECT["optional-dependencies"]["dev"] if d.startswith("plotpointe["))
+    assert {"pipeline", "track", "tracing"} <= {*ours[len("plotpointe[") : -1].split(",")}
 
 
 def test_every_dependency_is_pinned():
     pinned = named((ROOT / "constraints.txt").read_text().splitlines())
-    asked = BASE | PIPELINE | named(PROJECT["optional-dependencies"]["tracing"])
+    extras = (PROJECT["optional-dependencies"][name] for name in ("tracing", "track"))
+    asked = BASE.union(PIPELINE, *(named(extra) for extra in extras))
     assert asked - pinned == set()
 
 

@@ -9,6 +9,7 @@ import urllib.request
 import pyarrow.parquet as pq
 import pytest
 
+from tests import browser
 from tests.end_to_end.shop import ENVIRONMENT, command, contents, must, plotpointe, write_config
 
 
@@ -107,6 +108,82 @@ def test_gc_keeps_what_is_used(shop):
     would = must("gc", "--store", store, "--keep", 1, "--dry-run", "--json")
     current = (store / "bundle" / "CURRENT").read_text().strip()
     assert current not in would
+
+
+def test_the_run_is_recorded_listed_shown_and_drawn(shop, tmp_path):
+    _, store, _ = shop
+    found = json.loads(must("runs", "--store", store, "--json"))
+    run = found[0]
+    assert (run["status"], run["config_name"]) == ("done", "small-shop")
+    assert [step["made"] for step in run["steps"].values()] == [True] * 8
+    assert {"ndcg@20", "best_validation", "train/loss"} <= {*run["metrics"]}
+    whole = json.loads(must("show", "report", "--store", store, "--json"))
+    numbers = whole["facts"]["metrics"]["test"]["gat"]
+    assert run["metrics"]["ndcg@20"] == numbers["ndcg@20"]
+    none = must("runs", "--where", "ndcg@20 > 2", "--store", store, "--json")
+    assert json.loads(none) == []
+    assert run["run_id"] in must("show", run["run_id"], "--store", store)
+    drawn = must("show", run["run_id"], "--plot", "--store", store)
+    assert "loss" in drawn and "train:lightgcn" in drawn
+    must("show", run["run_id"], "--html", tmp_path / "c.html", "--png", tmp_path / "c.png",
+         "--store", store)  # fmt: skip
+    assert "<svg" in (tmp_path / "c.html").read_text()
+    same = json.loads(
+        must("runs", "diff", run["run_id"], run["run_id"], "--store", store, "--json")
+    )
+    assert same["config"] == same["metrics"] == []
+
+
+def test_the_history_of_the_shop_can_be_asked_and_made_again(shop):
+    _, store, _ = shop
+    asked = ("history", "trend", "ndcg@20", "--stage", "evaluate", "--store", store, "--json")
+    told = json.loads(must(*asked))
+    assert [len(series["runs"]) for series in told] == [1]
+    (store / "history").rename(store / "history-before")
+    lost = plotpointe("history", "trend", "ndcg@20", "--store", store)
+    assert lost.returncode == 4 and "history rebuild" in lost.stderr
+    must("history", "rebuild", "--store", store)
+    assert json.loads(must(*asked)) == told
+    calm = json.loads(must("history", "alarms", "--store", store, "--json"))
+    assert calm["alarms"] == []
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(browser.CHROMIUM is None, reason=browser.NO_CHROMIUM)
+def test_the_page_of_the_run_is_whole_light_and_dark_and_on_a_phone(shop, tmp_path):
+    _, store, _ = shop
+    run = json.loads(must("runs", "--store", store, "--json"))[0]
+    page = tmp_path / "page.html"
+    must("report", run["run_id"], "--store", store, "--out", page)
+    assert "http://" not in page.read_text().replace("http://127.0.0.1", "")
+    with browser.opened(tmp_path / "profile") as window:
+        tab, grounds = window.page(), set()
+        for width, dark in [(1280, False), (1280, True), (390, False)]:
+            tab.look(width, 900, dark=dark)
+            tab.open(page.as_uri())
+            tab.see("Quality of recommendations")
+            assert tab.run("document.documentElement.scrollWidth") <= width
+            grounds.add(tab.run("getComputedStyle(document.body).backgroundColor"))
+        tab.wait("[...document.images].every((image) => image.complete)")
+        assert tab.run("[...document.images].filter((i) => !i.naturalWidth).length") == 0
+        assert tab.run("document.images.length") > 20
+        assert tab.run("document.querySelectorAll('svg polyline').length") >= 4
+        bars = "[...document.querySelectorAll('svg rect')].every((r) => r.getBBox().width > 0)"
+        assert tab.run(bars)
+        asked = [url for url in tab.requests if not url.startswith(("data:", "file:"))]
+        assert (len(grounds), asked, tab.complaints) == (2, [], [])
+
+
+def test_a_report_has_a_page_without_its_run(shop, tmp_path):
+    _, store, _ = shop
+    fingerprint = next(store.glob("report/*/manifest.json")).parent.name
+    (store / "runs").rename(store / "runs-before")
+    try:
+        must("report", f"report/{fingerprint}", "--store", store, "--out", tmp_path / "p.html")
+    finally:
+        (store / "runs-before").rename(store / "runs")
+    text = (tmp_path / "p.html").read_text()
+    assert fingerprint in text and "User " in text and "loss, by epoch" in text
 
 
 def free_port() -> int:

@@ -11,6 +11,7 @@ from pipeline.artifacts import Store
 from pipeline.config import FIRST, DataConfig, DistillConfig, RuntimeConfig, TrainConfig
 from pipeline.errors import ArtifactError, ConfigError, DataError, StageFailedError
 from pipeline.job import Job
+from pipeline.measure.progress import Metrics
 from pipeline.models import MODELS
 from pipeline.schema import KINDS
 from pipeline.train import stage
@@ -207,3 +208,55 @@ def test_sampled_training_ends_the_same_after_a_kill(tmp_path):
         stage.run(job)
         outputs.append(files.read_array(job.into / "item_vectors.npy"))
     assert np.array_equal(*outputs)
+
+
+class _Ear:
+    def __init__(self):
+        self.logged = []
+
+    def hear(self, event):
+        if isinstance(event, Metrics):
+            self.logged.append(event)
+
+
+def listened(job: Job[TrainConfig]) -> tuple[Job[TrainConfig], _Ear]:
+    ear = _Ear()
+    return dataclasses.replace(job, task=measure.Task("train", ear, path="train")), ear
+
+
+def test_every_epoch_is_logged_with_what_validation_came_to(tmp_path):
+    job, ear = listened(job_for(tmp_path, worlds.planted(), epochs=3, evaluate_every=2))
+    stage.run(job)
+    assert [(event.task, event.step) for event in ear.logged] == [
+        ("train", 1), ("train", 2), ("train", 3),
+    ]  # fmt: skip
+    names = [{*event.values} for event in ear.logged]
+    assert names[0] == {"loss", "epoch_seconds"}
+    assert names[1] == {"loss", "epoch_seconds", "recall@20", "ndcg@20"}
+    curve = files.read_lines(job.into / "curve.jsonl")
+    assert [event.values["loss"] for event in ear.logged] == [entry["loss"] for entry in curve]
+
+
+def test_a_training_that_goes_on_logs_the_epochs_before_the_kill_too(tmp_path, monkeypatch):
+    class Killed(Exception):
+        pass
+
+    def until(progress) -> None:
+        if progress.epoch == 3:
+            raise Killed
+
+    monkeypatch.setattr("pipeline.train.checkpoint.Checkpoints.due", lambda _: True)
+    job, ear = listened(job_for(tmp_path, worlds.planted(), epochs=4))
+    with pytest.raises(Killed):
+        stage.run(job, until)
+    again, later = listened(job)
+    stage.run(again)
+    assert [event.step for event in ear.logged] == [1, 2, 3]
+    assert [event.step for event in later.logged] == [1, 2, 3, 4]
+
+
+def test_recipes_that_compete_log_under_their_own_names(tmp_path):
+    settings = {"model": "auto", "epochs": 2}
+    job, ear = listened(job_for(tmp_path, worlds.planted(), **settings))
+    stage.run(job)
+    assert {event.task for event in ear.logged} == {"train/softmax", "train/bpr"}
