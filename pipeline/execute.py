@@ -35,7 +35,7 @@ from pipeline.errors import (
 from pipeline.flow import Step
 from pipeline.job import Job
 from pipeline.measure import Task
-from pipeline.measure.progress import Event, Forward, Listener
+from pipeline.measure.progress import Event, Forward, Listener, Metrics
 from pipeline.schema import KINDS
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -222,7 +222,7 @@ class Children(Generic[R]):
                     message = pipe.recv()
                 except EOFError:
                     message = None
-                if isinstance(message, Event):
+                if isinstance(message, Event | Metrics):
                     self._listener.hear(message)
                     continue
                 order, child = self._children.pop(pipe)

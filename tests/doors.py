@@ -8,7 +8,7 @@ from types import ModuleType
 
 import numpy as np
 
-from pipeline import files
+from pipeline import files, measure
 from pipeline.errors import DataError
 
 
@@ -73,6 +73,16 @@ def meets(job):
 def sleeps(job):
     (job.scratch.parents[2] / "pid").write_text(str(os.getpid()))
     time.sleep(120)
+    return {}
+
+
+@_door("logs")
+def logs(job):
+    """Log one number at each of two steps, from a task inside the stage's."""
+    with measure.task("fit") as task:
+        for step in (1, 2):
+            task.log({"loss": 1 / step}, step)
+    files.write_json(job.into / "value.json", {})
     return {}
 
 

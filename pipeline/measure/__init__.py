@@ -6,7 +6,24 @@ with measure.task("graph") as task:
 task.cost.wall_seconds
 """
 
-from pipeline.measure.progress import Bar, Console, Listener, Silent
-from pipeline.measure.task import Cost, Task, task
+from pipeline.measure.cost import Cost, Energy, Meter, NoMeter, TaskCost, Throughput
+from pipeline.measure.progress import Bar, Console, Event, Heard, Listener, Metrics, Silent
+from pipeline.measure.task import Task, task
 
-__all__ = ["Bar", "Console", "Cost", "Listener", "Silent", "Task", "task"]
+__all__ = [
+    "Bar",
+    "Console",
+    "Cost",
+    "Energy",
+    "Event",
+    "Heard",
+    "Listener",
+    "Meter",
+    "Metrics",
+    "NoMeter",
+    "Silent",
+    "Task",
+    "TaskCost",
+    "Throughput",
+    "task",
+]

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -21,17 +21,33 @@ class Event:
     note: str = ""
 
 
-class Listener(Protocol):
-    """Whoever wants to know how far work has come."""
+@dataclass(frozen=True)
+class Metrics:
+    """Numbers that a task logged."""
 
-    def hear(self, event: Event) -> None:
-        """Take one state of one bar."""
+    task: str
+    """The names of the task and of those around it, outermost first: ``train/fit``."""
+    values: Mapping[str, float]
+    step: int | None = None
+    """Epoch, or whatever the task counts."""
+    at: float = field(default_factory=time.time)
+    """Seconds since 1970."""
+
+
+Heard = Event | Metrics
+
+
+class Listener(Protocol):
+    """Whoever wants to know how far work has come and what it measures."""
+
+    def hear(self, event: Heard) -> None:
+        """Take one state of one bar, or numbers that a task logged."""
 
 
 class Silent:
     """Listens to nothing."""
 
-    def hear(self, event: Event) -> None:
+    def hear(self, event: Heard) -> None:
         """Ignore the event."""
 
 
@@ -39,10 +55,10 @@ class Silent:
 class Forward:
     """Hands every event to a function, such as the sending end of a pipe, one at a time."""
 
-    send: Callable[[Event], None]
+    send: Callable[[Heard], None]
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def hear(self, event: Event) -> None:
+    def hear(self, event: Heard) -> None:
         """Pass the event on; a stage's threads may each have a bar, and a pipe takes one writer."""
         with self._lock:
             self.send(event)
@@ -111,8 +127,10 @@ class Console:
         """Stop drawing and leave the last state on the screen."""
         self._progress.stop()
 
-    def hear(self, event: Event) -> None:
-        """Draw the event's bar."""
+    def hear(self, event: Heard) -> None:
+        """Draw the event's bar; logged numbers are not drawn."""
+        if isinstance(event, Metrics):
+            return
         if event.bar not in self._bars:
             added = self._progress.add_task(event.bar, total=event.total, rate="", note="")
             self._bars[event.bar] = (added, time.monotonic())

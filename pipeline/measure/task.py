@@ -1,30 +1,14 @@
 """``task``: one context manager that records wall time, CPU time and peak memory."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
+from pipeline.measure.cost import Cost, Meter, NoMeter, TaskCost, together, with_energy
 from pipeline.measure.memory import peak_rss_bytes, reset_peak
-from pipeline.measure.progress import Bar, Listener, Silent
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a task took. None means not measured; zero would be a lie."""
-
-    wall_seconds: float
-    cpu_seconds: float
-    peak_rss_bytes: int | None = None
-    energy_joules: float | None = None
-    grams_co2e: float | None = None
-    energy_source: str = "none"
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        return asdict(self)
+from pipeline.measure.progress import Bar, Listener, Metrics, Silent
 
 
 @dataclass
@@ -35,7 +19,13 @@ class Task:
     listener: Listener = field(default_factory=Silent)
     cost: Cost | None = None
     children: "list[Task]" = field(default_factory=list)
+    path: str = ""
+    """The names of this task and of those around it, outermost first."""
     _peak: int = 0
+
+    def log(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Tell whoever listens some numbers; ``step`` is the epoch, or whatever is counted."""
+        self.listener.hear(Metrics(self.path or self.name, dict(metrics), step))
 
     @contextmanager
     def progress(self, what: str, total: int | None, unit: str) -> Iterator[Bar]:
@@ -60,25 +50,31 @@ _running: ContextVar[Task | None] = ContextVar("running_task", default=None)
 
 
 @contextmanager
-def task(name: str, listener: Listener | None = None) -> Iterator[Task]:
+def task(name: str, listener: Listener | None = None, meter: Meter | None = None) -> Iterator[Task]:
     """Measure the block; tasks nest, and a child's peak counts for its parent.
 
     The system keeps one high-water mark per process: it is set back when a task begins, after
     its value so far was credited to the task around it.
     """
     parent = _running.get()
-    started = Task(name, listener or (parent.listener if parent else Silent()))
+    path = f"{parent.path}/{name}" if parent else name
+    started = Task(name, listener or (parent.listener if parent else Silent()), path=path)
+    meter = meter or NoMeter()
     if parent:
         parent.keep_peak(peak_rss_bytes())
         parent.children.append(started)
     reset_peak()
     token = _running.set(started)
+    meter.start()
     wall, cpu = time.perf_counter(), time.process_time()
     try:
         yield started
     finally:
         _running.reset(token)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         started.keep_peak(peak_rss_bytes())
-        started.cost = Cost(time.perf_counter() - wall, time.process_time() - cpu, started.peak)
+        inside = [TaskCost(c.name, 1, c.cost) for c in started.children if c.cost]
+        cost = Cost(wall, cpu, started.peak, tasks=together(inside))
+        started.cost = with_energy(cost, meter.stop())
         if parent:
             parent.keep_peak(started.peak)

@@ -17,7 +17,7 @@ from pipeline.config import Config, DataConfig, RuntimeConfig, TrainConfig
 from pipeline.errors import DataError, StageFailedError
 from pipeline.flow import Stage, Step
 from pipeline.hashing import fingerprint
-from pipeline.measure.progress import Event, Silent
+from pipeline.measure.progress import Event, Heard, Metrics, Silent
 from tests.end_to_end.shop import heed_interrupts
 
 CONFIG = Config(name="test", data=DataConfig(format="demo"), seed=7)
@@ -25,9 +25,9 @@ CONFIG = Config(name="test", data=DataConfig(format="demo"), seed=7)
 
 class Recorder:
     def __init__(self) -> None:
-        self.events: list[Event] = []
+        self.events: list[Heard] = []
 
-    def hear(self, event: Event) -> None:
+    def hear(self, event: Heard) -> None:
         self.events.append(event)
 
 
@@ -156,6 +156,15 @@ def test_progress_comes_back_from_the_child(tmp_path):
     assert ear.events[0] == Event("train: writing", 0, 1, "files")
     assert ear.events[-1].finished
     assert ear.events[-1].done == 1
+
+
+@pytest.mark.parametrize("runner", [execute.InProcess, execute.Processes])
+def test_logged_numbers_come_back_and_nested_costs_are_kept(tmp_path, runner):
+    ear = Recorder()
+    made = execute.run([step("logs")], CONFIG, Store(tmp_path / "s"), runner(ear))["train"]
+    told = [(e.task, e.step, e.values) for e in ear.events if isinstance(e, Metrics)]
+    assert told == [("train/fit", 1, {"loss": 1.0}), ("train/fit", 2, {"loss": 0.5})]
+    assert [each["name"] for each in made.manifest["cost"]["tasks"]] == ["fit"]
 
 
 def test_a_child_has_its_own_peak_memory(tmp_path):
