@@ -48,6 +48,7 @@ def benchmarks(folder: Path) -> dict[str, Benchmark]:
             ("--folder", f"{kept}/large"),
         ),
         "service_middleware": Benchmark((), ()),
+        "measure_overhead": Benchmark(("--pairs", "50"), ()),
         "growth": Benchmark(
             ("--folder", f"{kept}/growth", "--scales", "0.015625", "--set", "train.epochs=3"),
             ("--folder", f"{kept}/growth"),

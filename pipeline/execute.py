@@ -69,7 +69,7 @@ def carry_out(order: Order, listener: Listener) -> Artifact:
     door = importlib.import_module(step.stage.door)
     scratch = store.scratch(step.stage.name, step.fingerprint)
     with store.draft(step.kind, step.fingerprint) as draft:
-        with measure.task(step.name, listener) as task:
+        with measure.task(step.name, listener, sampled=True) as task:
             facts = door.run(job_of(order, draft, scratch, task))
         assert task.cost is not None
         published = store.publish(draft, _manifest(order, facts, task.cost.as_dict()))

@@ -260,10 +260,10 @@ from pathlib import Path
 sys.path.insert(0, {root!r})
 from tests.etl_worlds import crowd, run
 from pipeline.etl import stage
-from pipeline.measure.memory import peak_rss_bytes
+from pipeline.measure.counters import counters
 stage.reader = lambda name: lambda data: crowd({n})
 run(Path({folder!r}), memory="100MB", threads=1, user_core=2, item_core=2)
-print(peak_rss_bytes())
+print(counters().peak_rss_bytes())
 """
 
 

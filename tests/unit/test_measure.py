@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from pipeline import measure
-from pipeline.measure import memory, progress
+from pipeline.measure import progress
+from pipeline.measure.counters import counters
 from pipeline.measure.progress import Bar, Event
 
 MEGABYTE = 1_000_000
@@ -66,7 +67,7 @@ def peaks(before: str, inside: str) -> list:
 
 
 resettable = pytest.mark.skipif(
-    not memory.reset_peak(), reason="the system cannot set the peak back"
+    not counters().resettable, reason="the system cannot set the peak back"
 )
 
 
@@ -88,14 +89,6 @@ def test_a_failed_task_still_has_its_cost():
     with pytest.raises(ValueError, match="broken"), measure.task("fails") as task:
         raise ValueError("broken")
     assert task.cost is not None
-
-
-def test_unknown_memory_is_none(monkeypatch, tmp_path):
-    monkeypatch.setattr(memory, "_STATUS", tmp_path / "absent")
-    monkeypatch.setattr(memory, "_CLEAR_REFS", tmp_path / "absent" / "absent")
-    with measure.task("blind") as task:
-        pass
-    assert task.cost.peak_rss_bytes is None
 
 
 def test_a_bar_tells_the_start_the_end_and_little_between(monkeypatch):
