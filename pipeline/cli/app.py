@@ -5,7 +5,19 @@ import sys
 
 import typer
 
-from pipeline.cli import arms, ask, data, doctor, inspect, keys, live, plan, run, tune
+from pipeline.cli import (
+    arms,
+    ask,
+    data,
+    doctor,
+    inspect,
+    keys,
+    live,
+    plan,
+    profile,
+    run,
+    tune,
+)
 from pipeline.cli.output import complain
 from pipeline.errors import PlotpointeError, missing_package
 from pipeline.execute import explain_os_error
@@ -27,6 +39,7 @@ doctor.add_to(app)
 ask.add_to(app)
 data.add_to(app)
 tune.add_to(app)
+profile.add_to(app)
 live.add_to(app)
 arms.add_to(app)
 keys.add_to(app)

@@ -10,9 +10,9 @@ from typing import Any
 from pipeline.artifacts import Artifact, Store
 from pipeline.config import EmbedConfig, TrainConfig
 from pipeline.errors import PlotpointeError
+from pipeline.measure.rates import Rates
 from pipeline.planner.costs import cost_of, key_of
 from pipeline.planner.machine import Machine
-from pipeline.planner.probe import Rates
 from pipeline.planner.scene import Scene, Witness, section_of
 from pipeline.planner.work_train import learns
 from pipeline.schema import KINDS

@@ -9,6 +9,8 @@ from pipeline import flow
 from pipeline.artifacts import Store
 from pipeline.config import GraphConfig, IndexConfig, TrainConfig
 from pipeline.errors import DoesNotFitError
+from pipeline.measure import rates
+from pipeline.measure.rates import Rates, measured
 from pipeline.planner import (
     forecast,
     history,
@@ -22,7 +24,7 @@ from pipeline.planner.costs import COEFFICIENTS, coefficients, cost_of
 from pipeline.planner.forecast import Range, StepForecast
 from pipeline.planner.history import History
 from pipeline.planner.machine import Machine, machine_name, this_machine
-from pipeline.planner.probe import Rates, measured, rates_of
+from pipeline.planner.probe import rates_of
 from pipeline.planner.scene import Witness, section_of
 from tests import worlds
 from tests.planner_worlds import MACHINE, RATES, counts, planned, scene, write_shop
@@ -308,7 +310,7 @@ def test_this_machine_is_described(tmp_path):
 
 def test_the_probe_is_made_once_a_day_and_a_machine(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(probe, "_measured_alone", lambda: asked.append(1) or RATES)
+    monkeypatch.setattr(probe, "measured_alone", lambda: asked.append(1) or RATES)
     assert rates_of(MACHINE, tmp_path) == rates_of(MACHINE, tmp_path) == RATES
     assert len(asked) == 1
     rates_of(replace(MACHINE, processor="another"), tmp_path)
@@ -321,6 +323,6 @@ def test_the_probe_is_made_once_a_day_and_a_machine(tmp_path, monkeypatch):
 
 
 def test_rates_are_positive(monkeypatch):
-    monkeypatch.setattr(probe, "_SECONDS", 0.0)
+    monkeypatch.setattr(rates, "_SECONDS", 0.0)
     found = measured()
     assert isinstance(found, Rates) and min(vars(found).values()) > 0
