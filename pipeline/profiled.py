@@ -6,10 +6,11 @@ forecasts learn from: so nothing of a profiled run is published, whether it came
 
 import importlib
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,29 +19,43 @@ from pipeline import measure
 from pipeline.errors import ConfigError
 from pipeline.execute import Order, job_of
 from pipeline.measure import Listener
-from pipeline.measure.profile import Observed, Options, Recorder, Work
+from pipeline.measure.profile import (
+    NO_STACKS,
+    Observed,
+    Options,
+    Profile,
+    PySpy,
+    Recorder,
+    Sampled,
+    Work,
+)
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a profile is to cover, and where it goes."""
+    """What a profile is to cover."""
 
-    into: Path
+    folder: Path
+    """Where the run may write what it makes, which is removed."""
     seconds: float
     """Of the stage, at most; 0 for all of it."""
     after: float = 0.0
     """Seconds of the stage that pass before."""
-    stacks_per_second: int = 50
+    stacks_per_second: int = 0
+    """Take stacks so often, in place of torch's profiler."""
 
 
 @dataclass(frozen=True)
 class Found:
     """What came of a profiled run."""
 
-    summary: dict[str, Any]
-    files: Sequence[Path]
+    profile: Profile | None
+    """None of a run for stacks."""
+    sampled: Sampled
     complete: bool
     """Whether the stage came to its end, and was not left after so many seconds."""
+    uses_torch: bool
+    """Whether the stage loads torch, so that its operators are known."""
 
 
 class _EnoughError(BaseException):
@@ -48,39 +63,41 @@ class _EnoughError(BaseException):
 
 
 def profiled(asked: Asked, order: Order, listener: Listener) -> Found:
-    """Return the profile of one step, run in this process.
+    """Return the profile, or the stacks, of one step that is run in this process.
 
     Raises:
         ConfigError: the stage ended before the profile began.
         PlotpointeError: the stage refused its input.
     """
     door = importlib.import_module(order.step.stage.door)
-    asked.into.mkdir(parents=True, exist_ok=True)
-    options = Options(order.threads, OBSERVED, asked.stacks_per_second)
-    with tempfile.TemporaryDirectory(dir=asked.into, prefix=".run-") as folder:
+    taken: Recorder | PySpy = Recorder(Options(order.threads, OBSERVED))
+    if asked.stacks_per_second:
+        taken = PySpy(asked.stacks_per_second)
+    window = _Window(taken, asked)
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=asked.folder, prefix=".run-") as folder:
         into, scratch = Path(folder) / "into", Path(folder) / "scratch"
         into.mkdir()
         scratch.mkdir()
-        with measure.task(order.step.name, listener) as task:
-            window = _Window(Recorder(options), asked)
-            with window.around():
-                door.run(job_of(order, into, scratch, task))
+        with measure.task(order.step.name, listener) as task, window.around():
+            door.run(job_of(order, into, scratch, task))
     if not window.begun:
         raise ConfigError(
             f"{order.step.name} ended after {window.seconds:.1f} s, before its profile began; "
             f"give --after less than {asked.after:g}"
         )
-    profile = window.recorder.profile()
-    files = profile.write(asked.into, f"{order.step.name} {order.step.fingerprint}")
-    return Found(profile.as_dict(), files, window.complete)
+    torch = "torch" in sys.modules
+    if isinstance(taken, PySpy):
+        return Found(None, taken.sampled, window.complete, torch)
+    return Found(taken.profile(), NO_STACKS, window.complete, torch)
 
 
 class _Window:
     """The part of a run that is profiled, opened and closed by a clock in the main thread."""
 
-    def __init__(self, recorder: Recorder, asked: Asked) -> None:
-        """Open nothing yet."""
-        self.recorder, self._asked = recorder, asked
+    def __init__(self, taken: AbstractContextManager[Any], asked: Asked) -> None:
+        """Open nothing yet; ``taken`` is entered and left with the window."""
+        self._taken, self._asked = taken, asked
         self.begun, self.complete, self.seconds = False, False, 0.0
 
     @contextmanager
@@ -102,10 +119,10 @@ class _Window:
             signal.signal(signal.SIGALRM, before)
             self.seconds = time.monotonic() - started
             if self.begun:
-                self.recorder.__exit__(None, None, None)
+                self._taken.__exit__(None, None, None)
 
     def _begin(self) -> None:
-        self.recorder.__enter__()
+        self._taken.__enter__()
         self.begun = True
         if self._asked.seconds > 0:
             signal.setitimer(signal.ITIMER_REAL, self._asked.seconds)

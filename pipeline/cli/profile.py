@@ -1,9 +1,10 @@
 """The verb that profiles a stage: both profilers behind one command, and the answer in words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -16,12 +17,13 @@ from pipeline.config import load_config
 from pipeline.errors import ConfigError, suggest
 from pipeline.execute import Children, Order, threads_of
 from pipeline.flow import Step
+from pipeline.measure.profile import Profile
+from pipeline.measure.profile.operators import Row
+from pipeline.measure.profile.words import stack_sentences
 from pipeline.profiled import Asked, Found, profiled
 
 DEFAULT_SECONDS = 30.0
 SHOWN = 12
-
-Rows = Sequence[Mapping[str, Any]]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -54,12 +56,25 @@ def profile(
     make(_before(step), resolved, place)
     into = out or Path(f"profile-{step.name.replace(':', '-')}")
     order = Order.of(step, resolved, place, threads_of(steps, resolved)[step.name])
-    found = _in_a_child(Asked(into, seconds, after, rate), order)
+    found = _taken(Asked(into, seconds, after), order, rate)
+    files = found.write(into, f"{step.name} {step.fingerprint}")
     if as_json:
-        files = [str(path) for path in found.files]
-        print_json({**found.summary, "files": files, "complete": found.complete})
+        print_json({**found.as_dict(), "files": [str(path) for path in files]})
     else:
-        _print(step, found)
+        _print(step, found, files)
+
+
+def _taken(asked: Asked, order: Order, rate: int) -> Profile:
+    """Return the profile of a step, from a run for rates and, where asked for, one for stacks."""
+    name = order.step.name
+    remark(f"running {name} under the profiler; nothing of it is published")
+    found = _in_a_child(asked, order)
+    assert found.profile is not None
+    if not rate:
+        return found.profile
+    remark(f"running {name} again, for stacks")
+    stacks = _in_a_child(replace(asked, stacks_per_second=rate), order)
+    return replace(found.profile, sampled=stacks.sampled)
 
 
 def _named(stage: str, steps: Sequence[Step]) -> Step:
@@ -88,7 +103,6 @@ def _before(step: Step) -> list[Step]:
 
 
 def _in_a_child(asked: Asked, order: Order) -> Found:
-    remark(f"profiling {order.step.name}; nothing of it is published")
     with measure.Console() as console:
         child = Children(partial(profiled, asked), console)
         try:
@@ -98,26 +112,25 @@ def _in_a_child(asked: Asked, order: Order) -> Found:
             child.stop()
 
 
-def _print(step: Step, found: Found) -> None:
-    summary = found.summary
-    if summary["operators"]:
-        _print_operators(summary["operators"], summary["cost"]["wall_seconds"])
-    if summary["parts"]:
-        _print_parts(summary["parts"])
+def _print(step: Step, found: Profile, files: Sequence[Path]) -> None:
+    if found.outside_seconds is not None:
+        _print_operators(found.operators, found.cost.wall_seconds)
+    if found.parts:
+        _print_parts(found.parts)
     _print_words(step, found)
-    for path in found.files:
+    for path in files:
         say(f"wrote {path}")
 
 
-def _print_operators(rows: Rows, seconds: float) -> None:
+def _print_operators(rows: Sequence[Row], seconds: float) -> None:
     shown = [
         (
-            row["name"],
-            row["calls"],
-            f"{row['self_seconds']:.3f}",
-            f"{100 * row['self_seconds'] / max(seconds, 1e-9):.1f}",
-            _giga(row["flops_per_second"]),
-            _giga(row["bytes_per_second"]),
+            row.name,
+            row.calls,
+            f"{row.self_seconds:.3f}",
+            f"{100 * row.self_seconds / max(seconds, 1e-9):.1f}",
+            _giga(row.flops_per_second),
+            _giga(row.bytes_per_second),
         )
         for row in rows[:SHOWN]
     ]
@@ -125,14 +138,14 @@ def _print_operators(rows: Rows, seconds: float) -> None:
     print_table("operators, by the time in themselves", columns, shown)
 
 
-def _print_parts(rows: Rows) -> None:
+def _print_parts(rows: Sequence[Row]) -> None:
     shown = [
         (
-            row["name"],
-            row["calls"],
-            f"{row['seconds']:.3f}",
-            f"{row['self_seconds']:.3f}",
-            "-" if row["backward_seconds"] is None else f"{row['backward_seconds']:.3f}",
+            row.name,
+            row.calls,
+            f"{row.seconds:.3f}",
+            f"{row.self_seconds:.3f}",
+            "-" if row.backward_seconds is None else f"{row.backward_seconds:.3f}",
         )
         for row in rows[:SHOWN]
     ]
@@ -140,25 +153,23 @@ def _print_parts(rows: Rows) -> None:
     print_table("layers and functions", columns, shown)
 
 
-def _print_words(step: Step, found: Found) -> None:
-    summary = found.summary
-    cost, most, rates = summary["cost"], summary["ceilings"], summary["rates"]
-    how = "to its end" if found.complete else "left then"
+def _print_words(step: Step, found: Profile) -> None:
+    cost, most, rates = found.cost, found.ceilings, found.rates
     say(
-        f"{step.name}: {cost['wall_seconds']:.1f} s of wall time, {cost['cpu_seconds']:.1f} s of "
-        f"processor time, {how}"
+        f"{step.name}: {cost.wall_seconds:.1f} s of wall time, {cost.cpu_seconds:.1f} s of "
+        f"processor time"
     )
-    for sentence in (*summary["sentences"], *summary["stack_sentences"]):
+    for sentence in (*found.sentences, *stack_sentences(found.sampled)):
         say(f"- {sentence}")
-    if summary["stacks"]["missing"]:
-        say(f"- no stacks: {summary['stacks']['missing']}")
+    if found.sampled.missing:
+        say(f"- no stacks: {found.sampled.missing}")
     say(
-        f"the machine's ceilings with {most['threads']} threads: {_giga(most['flops_per_second'])} "
-        f"GFLOP/s ({most['by']}), {_giga(most['bytes_per_second'])} GB/s; reached by what is "
-        f"counted: {_share(rates['flops_share'])} and {_share(rates['bytes_share'])}"
+        f"the machine's ceilings with {most.threads} threads: {_giga(most.flops_per_second)} "
+        f"GFLOP/s ({most.by}), {_giga(most.bytes_per_second)} GB/s; reached by what is "
+        f"counted: {_share(rates.flops_share)} and {_share(rates.bytes_share)}"
     )
-    limit = summary["bottleneck"]
-    say(f"bottleneck: {limit['name'] or 'not known'} ({limit['why']})")
+    limit = found.bottleneck
+    say(f"bottleneck: {limit.name or 'not known'} ({limit.why})")
 
 
 def _giga(rate: float | None) -> str:
@@ -166,4 +177,4 @@ def _giga(rate: float | None) -> str:
 
 
 def _share(share: float | None) -> str:
-    return "nothing" if share is None else f"{100 * share:.1f} %"
+    return "not known" if share is None else f"{100 * share:.1f} %"

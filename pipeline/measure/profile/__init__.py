@@ -1,4 +1,4 @@
-"""Where the time of a program goes: both profilers behind one door, ceilings, tables and words.
+"""Where the time of a program goes: two profilers, the machine's ceilings, tables and words.
 
 recorder.py    the door: a ``with`` block, and the profile of it
 operators.py   tables from the events of torch's profiler; observe.py: names for layers
@@ -10,5 +10,6 @@ words.py       the bottlenecks as sentences; result.py: the folder that is writt
 from pipeline.measure.profile.observe import Observed, Work
 from pipeline.measure.profile.recorder import Options, Recorder
 from pipeline.measure.profile.result import Profile
+from pipeline.measure.profile.stacks import NO_STACKS, PySpy, Sampled
 
-__all__ = ["Observed", "Options", "Profile", "Recorder", "Work"]
+__all__ = ["NO_STACKS", "Observed", "Options", "Profile", "PySpy", "Recorder", "Sampled", "Work"]

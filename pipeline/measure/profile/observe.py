@@ -141,6 +141,8 @@ class Layers:
         finally:
             before.remove()
             after.remove()
+            while self._open:
+                self._open.pop()[1].__exit__(None, None, None)
 
     def _enter(self, module: Any, _: object) -> None:  # noqa: ANN401 - torch may be absent
         if id(module) not in self._names or not self._open:

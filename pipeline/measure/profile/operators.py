@@ -14,7 +14,7 @@ _BYTES_OF = {
     "double": 8, "long int": 8, "long": 8, "float": 4, "int": 4, "c10::BFloat16": 2,
     "c10::Half": 2, "bool": 1, "unsigned char": 1, "signed char": 1,
 }  # fmt: skip
-_PRODUCTS = {"aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm"}
+_PRODUCTS = {"mm", "addmm", "addmm_", "bmm", "baddbmm", "baddbmm_"}
 _BY_ELEMENT = {
     "add", "add_", "sub", "sub_", "mul", "mul_", "div", "div_", "neg", "abs", "exp", "log", "tanh",
     "sigmoid", "relu", "relu_", "sqrt", "pow", "copy_", "where", "addcmul_", "addcdiv_", "lerp_",
@@ -97,7 +97,7 @@ def _operator(name: str, events: Sequence[Event], tallies: Mapping[str, Tally]) 
         name = name.removeprefix(FUNCTION)
         flops, moved = _of(tallies.get(name))
         return Row(name, len(events), seconds, own, flops, moved)
-    flops = sum(e.flops or 0 for e in events) or None
+    flops = sum(map(flops_of, events)) or None
     return Row(name, len(events), seconds, own, flops, _total(map(bytes_of, events)))
 
 
@@ -126,28 +126,39 @@ def _total(values: Iterable[int | None]) -> float | None:
 
 def bytes_of(event: Event) -> int | None:
     """Return what an operator reads and writes, each operand once; None where nobody knows."""
+    name = event.name.removeprefix("aten::")
+    if name not in _PRODUCTS | _BY_ELEMENT | _OF_ALL:
+        return None
     sizes = [
         (prod(shape), _BYTES_OF.get(kind, 0))
         for shape, kind in zip(event.input_shapes or (), event.input_dtypes or (), strict=False)
         if shape and kind in _BYTES_OF
     ]
-    if not sizes:
-        return None
-    read = sum(count * width for count, width in sizes)
-    if event.name in _PRODUCTS:
-        return read + _product(event) * sizes[0][1]
-    name = event.name.removeprefix("aten::")
-    if name in _BY_ELEMENT:
-        result = max(count for count, _ in sizes) * sizes[0][1]
-        return read if name == "copy_" else read + result
-    return read if name in _OF_ALL else None
+    if not sizes:  # single numbers
+        return 0
+    read, width = sum(count * width for count, width in sizes), sizes[0][1]
+    if name in _PRODUCTS:
+        rows, _, columns = _product(event)
+        return read + rows * columns * width
+    if name in _OF_ALL or name == "copy_":
+        return read
+    return read + max(count for count, _ in sizes) * width
 
 
-def _product(event: Event) -> int:
-    """Return the number of elements of a matrix product."""
-    shapes = event.input_shapes or ()
-    left, right = [shape for shape in shapes if shape and len(shape) >= 2][-2:]
-    return prod(left[:-1]) * right[-1]
+def flops_of(event: Event) -> int:
+    """Return the floating-point operations of an operator; 0 where torch does not count any."""
+    if event.flops or event.name.removeprefix("aten::") not in _PRODUCTS:
+        return event.flops or 0
+    return 2 * prod(_product(event))
+
+
+def _product(event: Event) -> tuple[int, int, int]:
+    """Return rows, the width that is summed over, and columns of a matrix product."""
+    shapes = [shape for shape in event.input_shapes or () if shape and len(shape) >= 2]
+    if len(shapes) < 2:
+        return 0, 0, 0
+    left, right = shapes[-2:]
+    return prod(left[:-1]), left[-1], right[-1]
 
 
 def parts(events: Sequence[Event]) -> list[Row]:

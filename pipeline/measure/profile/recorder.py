@@ -1,10 +1,13 @@
-"""One door to both profilers: torch's from inside, py-spy from outside, over the same time.
+"""The door to the profilers: torch's from inside the program, with functions and layers named.
 
-recorder = Recorder(Options(threads=2))
-with recorder:
-    work()
-profile = recorder.profile()
-profile.write(folder)
+    recorder = Recorder(Options(threads=2))
+    with recorder:
+        work()
+    profile = recorder.profile()
+    profile.write(folder, "training")
+
+``PySpy`` (stacks.py) is used the same way. Not over the same time, where rates matter: it stops
+the program for every stack that it takes, which torch's clock counts as work.
 """
 
 import gzip
@@ -24,8 +27,7 @@ from pipeline.measure.profile.ceilings import Ceilings, ceilings
 from pipeline.measure.profile.observe import Layers, Observed, Observer
 from pipeline.measure.profile.operators import Row, covered_seconds, operators, parts
 from pipeline.measure.profile.result import Profile, Rates
-from pipeline.measure.profile.stacks import PySpy, Sampled
-from pipeline.measure.profile.words import sentences, stack_sentences
+from pipeline.measure.profile.words import sentences
 from pipeline.measure.task import Task, task
 
 _ROWS = 60
@@ -40,8 +42,6 @@ class Options:
     """That the work may use: its ceilings are measured with as many."""
     observed: Sequence[Observed] = ()
     """Functions to name, beside torch's operators and layers."""
-    stacks_per_second: int = 50
-    """Stacks that py-spy takes; 0 for none."""
 
 
 class Recorder:
@@ -52,14 +52,10 @@ class Recorder:
         self._options = options
         self._observer, self._stack = Observer(), ExitStack()
         self._torch: Any = None
-        self._spy = PySpy(options.stacks_per_second) if options.stacks_per_second else None
         self._task: Task = task("profile", sampled=True)
-        self._sampled = Sampled({}, missing="no stacks were asked for")
 
     def __enter__(self) -> "Recorder":
-        """Start both profilers; torch's only where the program has loaded it."""
-        if self._spy:
-            self._spy.start()
+        """Start; torch's profiler only where the program has loaded torch."""
         if "torch" in sys.modules:
             import torch
             from torch.profiler import profile
@@ -83,13 +79,11 @@ class Recorder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop both profilers."""
+        """Stop."""
         self._task.__exit__(kind, error, trace)
-        if self._spy:
-            self._sampled = self._spy.stop()
+        self._stack.close()
         if self._torch:
             self._torch.stop()
-        self._stack.close()
 
     def profile(self) -> Profile:
         """Return what was found; measures the machine's ceilings, which takes seconds."""
@@ -114,8 +108,6 @@ class Recorder:
             rates=rates,
             bottleneck=limit,
             sentences=sentences(by_operator, cost.wall_seconds, outside, most),
-            stack_sentences=stack_sentences(self._sampled),
-            sampled=self._sampled,
             trace=self._trace(),
         )
 

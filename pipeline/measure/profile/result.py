@@ -12,7 +12,8 @@ from pipeline.measure.cost import Cost
 from pipeline.measure.profile.ceilings import Ceilings
 from pipeline.measure.profile.flame import svg
 from pipeline.measure.profile.operators import Row
-from pipeline.measure.profile.stacks import Sampled
+from pipeline.measure.profile.stacks import NO_STACKS, Sampled
+from pipeline.measure.profile.words import stack_sentences
 
 SUMMARY, FLAME, FOLDED, TRACE = "profile.json", "flame.svg", "stacks.txt", "trace.json"
 _SMALL_TRACE = 20_000_000
@@ -58,10 +59,9 @@ class Profile:
     rates: Rates
     bottleneck: Bottleneck
     sentences: Sequence[str]
-    stack_sentences: Sequence[str]
-    sampled: Sampled
     trace: bytes | None
     """The Chrome trace, compressed; None where torch was not used."""
+    sampled: Sampled = NO_STACKS
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything but the trace and the stacks as JSON values."""
@@ -74,7 +74,7 @@ class Profile:
             "rates": asdict(self.rates),
             "bottleneck": asdict(self.bottleneck),
             "sentences": [*self.sentences],
-            "stack_sentences": [*self.stack_sentences],
+            "stack_sentences": stack_sentences(self.sampled),
             "stacks": {
                 "samples": self.sampled.samples,
                 "native": self.sampled.native,

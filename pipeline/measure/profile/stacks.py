@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-_PATIENCE_SECONDS = 20.0
+_PATIENCE_SECONDS = 60.0
 _ALLOW_TRACING, _ANYBODY = 0x59616D61, -1
 """PR_SET_PTRACER and PR_SET_PTRACER_ANY of Linux: a child may then trace its parent."""
 _LONGEST_NAME = 80
@@ -40,8 +40,11 @@ class Sampled:
         return sum(self.stacks.values())
 
 
+NO_STACKS = Sampled({}, missing="no stacks were asked for")
+
+
 class PySpy:
-    """py-spy, attached to this process by a child of this process."""
+    """py-spy, attached to this process by a child of this process; ``sampled`` at the end."""
 
     def __init__(self, rate: int) -> None:
         """Sample so often a second; nothing runs yet."""
@@ -49,6 +52,17 @@ class PySpy:
         self._child: subprocess.Popen[str] | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="stacks-")
         self._native, self._missing = False, "py-spy was not started"
+        self.sampled = NO_STACKS
+        """What was seen, once it has ended."""
+
+    def __enter__(self) -> "PySpy":
+        """Begin to sample."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End, and keep what was seen."""
+        self.sampled = self.stop()
 
     def start(self) -> None:
         """Begin to sample; where that is refused, ``stop`` says why."""
@@ -76,7 +90,12 @@ class PySpy:
             if self._child is None:
                 return Sampled({}, missing=self._missing)
             self._child.send_signal(signal.SIGINT)
-            said, _ = self._child.communicate(timeout=_PATIENCE_SECONDS)
+            try:
+                said, _ = self._child.communicate(timeout=_PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._child.kill()
+                said, _ = self._child.communicate()
+                said += f" (it did not end within {_PATIENCE_SECONDS:g} s)"
             if not self._raw.exists():
                 return Sampled({}, missing=explain(said))
             return Sampled(folded(self._raw.read_text(errors="replace")), self._native)
@@ -95,9 +114,17 @@ def _let_children_trace() -> None:
 
 def _begun(command: Sequence[str]) -> "tuple[subprocess.Popen[str] | None, str]":
     """Return the program once it samples, or None and what it said instead."""
-    child = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
+    held = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # it ends by that signal
+    try:
+        child = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
     assert child.stdout is not None
     too_late = threading.Timer(_PATIENCE_SECONDS, child.kill)
     too_late.start()

@@ -8,7 +8,7 @@ from pipeline.measure.profile.stacks import Sampled, hottest
 
 SHOWN = 5
 _LEAST_SHARE = 0.02
-_FAR = 0.1
+_FAR = 0.25
 """Below this share of both ceilings, neither explains the time."""
 _SHORT_CALL_SECONDS = 50e-6
 
