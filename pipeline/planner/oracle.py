@@ -60,6 +60,7 @@ class Oracle:
             mode=work.mode,
             runs=ratios.runs,
             epochs=_epochs_of(expected),
+            past=self.history.alone(expected, scene),
         )
 
     def scene(self, step: Step) -> Scene:

@@ -10,6 +10,7 @@ from pipeline.artifacts import Store
 from pipeline.config import GraphConfig, IndexConfig, TrainConfig
 from pipeline.errors import DoesNotFitError
 from pipeline.measure import rates
+from pipeline.measure.forecast import NextRun, predicted
 from pipeline.measure.rates import Rates, measured
 from pipeline.planner import (
     forecast,
@@ -189,6 +190,31 @@ def test_past_runs_of_this_machine_put_the_formula_right(tmp_path):
     elsewhere = History(store, replace(MACHINE, name="another machine"), RATES)
     assert elsewhere.ratios(past.section, past.scene).runs == 0
     assert History(store, MACHINE, RATES).epochs_share(TrainConfig()) == 0.5
+
+
+def test_three_runs_speak_alone_and_two_do_not(tmp_path):
+    store = Store(tmp_path)
+    for n, seconds in enumerate((9.0, 10.0, 11.0)):
+        past_model(store, seconds, 10**9 + n)
+        past = history.past_of(store.all("model")[0], Witness(store))
+        alone = History(store, MACHINE, RATES).alone(past.section, past.scene)
+        assert (alone is not None) == (n == 2)
+    assert alone.seconds.runs == 3
+    assert alone.seconds.expected == pytest.approx(10.0, rel=0.05)
+    assert 5 < alone.seconds.low < 9 and 11 < alone.seconds.high < 20
+    assert alone.memory_bytes.expected == pytest.approx(1e9, rel=0.01)
+    twice = past.section.model_copy(update={"epochs": 20})
+    longer = History(store, MACHINE, RATES).alone(twice, past.scene)
+    assert 1.5 < longer.seconds.expected / alone.seconds.expected < 2.5
+
+
+def test_what_past_runs_say_alone_is_in_the_json(shop):
+    each = told(shop).steps[0]
+    assert each.as_json()["past_runs_say"] is None
+    interval = predicted([({}, 2.0), ({}, 2.0)], {})
+    with_runs = replace(each, past=NextRun(interval, None)).as_json()["past_runs_say"]
+    assert with_runs["seconds"]["expected"] == pytest.approx(2.0)
+    assert with_runs["memory_bytes"] is None
 
 
 def test_a_run_that_waited_for_other_work_counts_by_its_processor_time(tmp_path):
