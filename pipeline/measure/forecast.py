@@ -26,7 +26,7 @@ _BELIEF = 2.0
 """Runs that the belief about repetitions is worth."""
 _POWER = 0.35
 """How far the power of a size may well be from what is believed."""
-_LEVEL_IS_UNKNOWN = 1e3
+_LEVEL_IS_UNKNOWN = 1e9
 
 
 @dataclass(frozen=True)

@@ -203,9 +203,11 @@ def test_three_runs_speak_alone_and_two_do_not(tmp_path):
     assert alone.seconds.expected == pytest.approx(10.0, rel=0.05)
     assert 5 < alone.seconds.low < 9 and 11 < alone.seconds.high < 20
     assert alone.memory_bytes.expected == pytest.approx(1e9, rel=0.01)
-    twice = past.section.model_copy(update={"epochs": 20})
-    longer = History(store, MACHINE, RATES).alone(twice, past.scene)
-    assert 1.5 < longer.seconds.expected / alone.seconds.expected < 2.5
+    more = past.section.model_copy(update={"epochs": 20_000})
+    longer = History(store, MACHINE, RATES).alone(more, past.scene)
+    grown = cost_of(more, past.scene, RATES).seconds / formula(store).seconds
+    assert longer.seconds.expected / alone.seconds.expected == pytest.approx(grown, rel=0.01)
+    assert grown > 2, "the formula says how much more work it is"
 
 
 def test_what_past_runs_say_alone_is_in_the_json(shop):
