@@ -37,7 +37,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Box:
-    """A frame as drawn: shares of the width, and the level, 0 at the bottom."""
+    """A frame as drawn: shares of the width, and the level, 0 at the top."""
 
     name: str
     samples: int
@@ -69,10 +69,10 @@ def svg(stacks: Stacks, title: str) -> str:
     height = _TOP + levels * _ROW + 30
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH:.0f} {height}" '
-        f'width="100%" font-family="ui-monospace, Menlo, Consolas, monospace" font-size="12">'
+        f'width="{_WIDTH:.0f}" height="{height}" font-family="ui-monospace, Menlo, Consolas, monospace" font-size="12">'
         f"<title>{html.escape(title)}</title>"
     )
-    body = "\n".join(_drawn(box, levels, root.samples) for box in drawn)
+    body = "\n".join(_drawn(box, root.samples) for box in drawn)
     if not drawn:
         body = f'<text x="{_SIDE}" y="{_TOP + 14}">no samples</text>'
     words = (
@@ -88,9 +88,9 @@ def svg(stacks: Stacks, title: str) -> str:
     )
 
 
-def _drawn(box: Box, levels: int, whole: int) -> str:
+def _drawn(box: Box, whole: int) -> str:
     wide = _WIDTH - 2 * _SIDE
-    y = _TOP + (levels - 1 - box.level) * _ROW
+    y = _TOP + box.level * _ROW
     name = html.escape(box.name, quote=True)
     told = f"{name}: {box.samples:,} samples, {100 * box.samples / max(1, whole):.1f} %"
     return (

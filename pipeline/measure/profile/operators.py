@@ -228,11 +228,13 @@ class _Homes:
 
 
 def covered_seconds(events: Iterable[Event]) -> float:
-    """Return how long the main thread was inside any operator or named block."""
-    top = [e for e in events if e.cpu_parent is None]
-    if not top:
-        return 0.0
+    """Return how long the busiest thread was inside operators and observed functions.
+
+    The time that a layer has for itself is Python's, which is in none of them.
+    """
     threads: dict[int, float] = {}
-    for event in top:
-        threads[event.thread] = threads.get(event.thread, 0.0) + event.cpu_time_total / 1e6
-    return max(threads.values())
+    for event in events:
+        if not event.name.startswith(MODULE):
+            own = event.self_cpu_time_total / 1e6
+            threads[event.thread] = threads.get(event.thread, 0.0) + own
+    return max(threads.values(), default=0.0)

@@ -17,6 +17,7 @@ _PATIENCE_SECONDS = 60.0
 _ALLOW_TRACING, _ANYBODY = 0x59616D61, -1
 """PR_SET_PTRACER and PR_SET_PTRACER_ANY of Linux: a child may then trace its parent."""
 _LONGEST_NAME = 80
+_IMPORTS = "<frozen importlib"
 _SCOPE = Path("/proc/sys/kernel/yama/ptrace_scope")
 _BEGINS, _ASKS_FOR_ROOT = "Sampling process", "Permission Denied"
 
@@ -155,12 +156,16 @@ def explain(said: str) -> str:
 
 
 def folded(text: str) -> Stacks:
-    """Return the stacks of lines ``frame;frame;frame count``; addresses without a name merge."""
+    """Return the stacks of lines ``frame;frame;frame count``.
+
+    Addresses without a name merge, and the machinery of imports is left out: five frames for each
+    module, which hide what imports what.
+    """
     found: dict[tuple[str, ...], int] = {}
     for line in text.splitlines():
         stack, _, count = line.rpartition(" ")
         if stack and count.isdigit():
-            frames = tuple(_named(frame) for frame in stack.split(";"))
+            frames = tuple(_named(f) for f in stack.split(";") if _IMPORTS not in f) or (_IMPORTS,)
             found[frames] = found.get(frames, 0) + int(count)
     return found
 
