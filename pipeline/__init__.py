@@ -19,5 +19,6 @@ The map:
     planner/       what a run will take, before it runs
     tune/          the search of a training section, on validation
     leaks/         does anything in a run know held-out interactions?
-    measure/       cost and progress; imports nothing else of ours
+    measure/       cost, progress, profiles, forecasts; imports nothing else of ours
+    profiled.py    a stage run under the profilers
 """

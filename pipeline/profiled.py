@@ -58,6 +58,10 @@ class Found:
     """Whether the stage loads torch, so that its operators are known."""
 
 
+_AGAIN_SECONDS = 1.0
+"""Until the clock rings again: what it raises is lost where it falls into a destructor."""
+
+
 class _EnoughError(BaseException):
     """Leaves a stage whose profile is complete; no stage may catch it."""
 
@@ -125,7 +129,7 @@ class _Window:
         self._taken.__enter__()
         self.begun = True
         if self._asked.seconds > 0:
-            signal.setitimer(signal.ITIMER_REAL, self._asked.seconds)
+            signal.setitimer(signal.ITIMER_REAL, self._asked.seconds, _AGAIN_SECONDS)
 
     def _rings(self, *_: object) -> None:
         if self.begun:

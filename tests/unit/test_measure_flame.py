@@ -29,6 +29,10 @@ class TestFolding:
         text = "a (x.py:1);b (x.py:2) 3\na (x.py:1);b (x.py:2) 4\nnonsense\n a b\n"
         assert folded(text) == {("a (x.py:1)", "b (x.py:2)"): 7}
 
+    def test_threads_that_wait_are_left_out(self):
+        text = "watch (a.py:1);poll (libc.so.6) 9\nwork (a.py:2);poll_all (a.py:3) 1"
+        assert folded(text) == {("work (a.py:2)", "poll_all (a.py:3)"): 1}
+
     def test_the_machinery_of_imports_is_left_out(self):
         text = "a (x.py:1);_load (<frozen importlib._bootstrap>:9);b (y.py:1) 2"
         assert folded(text) == {("a (x.py:1)", "b (y.py:1)"): 2}

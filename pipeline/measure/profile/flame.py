@@ -69,7 +69,8 @@ def svg(stacks: Stacks, title: str) -> str:
     height = _TOP + levels * _ROW + 30
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH:.0f} {height}" '
-        f'width="{_WIDTH:.0f}" height="{height}" font-family="ui-monospace, Menlo, Consolas, monospace" font-size="12">'
+        f'width="{_WIDTH:.0f}" height="{height}" '
+        f'font-family="ui-monospace, Menlo, Consolas, monospace" font-size="12">'
         f"<title>{html.escape(title)}</title>"
     )
     body = "\n".join(_drawn(box, root.samples) for box in drawn)

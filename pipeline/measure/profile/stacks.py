@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ _ALLOW_TRACING, _ANYBODY = 0x59616D61, -1
 """PR_SET_PTRACER and PR_SET_PTRACER_ANY of Linux: a child may then trace its parent."""
 _LONGEST_NAME = 80
 _IMPORTS = "<frozen importlib"
+_WAITS = re.compile(r"(poll|ppoll|select|pselect|epoll_wait|sem_\w*wait|pthread_cond_\w*wait) \(")
 _SCOPE = Path("/proc/sys/kernel/yama/ptrace_scope")
 _BEGINS, _ASKS_FOR_ROOT = "Sampling process", "Permission Denied"
 
@@ -158,13 +160,13 @@ def explain(said: str) -> str:
 def folded(text: str) -> Stacks:
     """Return the stacks of lines ``frame;frame;frame count``.
 
-    Addresses without a name merge, and the machinery of imports is left out: five frames for each
-    module, which hide what imports what.
+    Addresses without a name merge, threads that wait for the system are left out, and so is the
+    machinery of imports: five frames for each module, which hide what imports what.
     """
     found: dict[tuple[str, ...], int] = {}
     for line in text.splitlines():
         stack, _, count = line.rpartition(" ")
-        if stack and count.isdigit():
+        if stack and count.isdigit() and not _WAITS.match(stack.rpartition(";")[2]):
             frames = tuple(_named(f) for f in stack.split(";") if _IMPORTS not in f) or (_IMPORTS,)
             found[frames] = found.get(frames, 0) + int(count)
     return found

@@ -63,7 +63,7 @@ def _many_short(row: Row) -> str:
 
 
 def _of_most(rate: float, ceiling: float) -> str:
-    digits = 0 if rate >= 9.5e9 else 1
+    digits = 0 if rate >= 9.5e9 else 1 if rate >= 0.95e9 else 3
     return f"{rate / 1e9:.{digits}f} of {ceiling / 1e9:.0f}"
 
 
