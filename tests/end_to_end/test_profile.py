@@ -50,8 +50,8 @@ def test_a_training_is_profiled_for_a_while_and_thrown_away(shop, tmp_path):
     text = gzip.open(packed).read() if packed.exists() else (out / "trace.json").read_bytes()
     assert b"module: Gat" in text
     if told["stacks"]["missing"] is None:
-        assert {"flame.svg", "stacks.txt"} < files and told["stacks"]["samples"] > 10
-        assert "pipeline/train/loop.py" in (out / "flame.svg").read_text()
+        assert {"flame.svg", "stacks.txt"} < files and told["stacks"]["samples"] > 3
+        assert "pipeline/train/stage.py" in (out / "flame.svg").read_text()
     else:
         assert "ptrace" in told["stacks"]["missing"] or "py-spy" in told["stacks"]["missing"]
 
