@@ -49,6 +49,7 @@ def benchmarks(folder: Path) -> dict[str, Benchmark]:
         ),
         "service_middleware": Benchmark((), ()),
         "measure_overhead": Benchmark(("--pairs", "50"), ()),
+        "measure_accuracy": Benchmark(("--json", "--scale", "0.5"), ("--json",)),
         "growth": Benchmark(
             ("--folder", f"{kept}/growth", "--scales", "0.015625", "--set", "train.epochs=3"),
             ("--folder", f"{kept}/growth"),

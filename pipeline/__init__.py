@@ -23,5 +23,6 @@ The map:
     doctor/        what is wrong with an installation, a machine or a store
     runs/          a run's record in the store; lists, differences, curves, its page
     history/       all runs over time: trends, changes, alarms
-    measure/       cost, energy, progress, statistics, trackers; imports nothing else of ours
+    measure/       cost, energy, profiles, statistics, trackers; imports nothing else of ours
+    profiled.py    a stage run under the profilers
 """

@@ -17,6 +17,7 @@ from pipeline.cli import (
     live,
     page,
     plan,
+    profile,
     run,
     runs,
     tune,
@@ -46,6 +47,7 @@ carbon.add_to(app)
 ask.add_to(app)
 data.add_to(app)
 tune.add_to(app)
+profile.add_to(app)
 live.add_to(app)
 arms.add_to(app)
 keys.add_to(app)

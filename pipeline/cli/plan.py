@@ -20,6 +20,7 @@ from pipeline.cli.output import megabytes, print_json, print_table, remark, rema
 from pipeline.config import Config, load_config
 from pipeline.errors import PlotpointeError
 from pipeline.flow import Step
+from pipeline.measure.forecast import Interval, NextRun
 from pipeline.planner import Forecast, Range, StepForecast, forecast, refuse_what_cannot_fit
 
 _MINUTE, _HOUR = 90, 5400
@@ -69,9 +70,32 @@ def _print(told: Forecast) -> None:
         say("nothing to do")
         return
     print_table("plan", _COLUMNS, [_row(each) for each in told.steps])
+    _print_past(told.steps)
     say(_whole(told))
     if any(each.epochs for each in told.steps):
         say("a training's time is that of the epochs expected; at most, that of all it may run")
+
+
+def _print_past(steps: Sequence[StepForecast]) -> None:
+    rows = [
+        (each.step.name, str(time.runs), span(time.expected), _spans(time), *_memory(each.past))
+        for each in steps
+        if each.past and (time := each.past.seconds)
+    ]
+    if rows:
+        columns = ("step", "runs", "time", "9 of 10 between", "memory", "9 of 10 between")
+        print_table("what past runs of this store say alone", columns, rows)
+
+
+def _spans(time: Interval) -> str:
+    return f"{span(time.low)} and {span(time.high)}"
+
+
+def _memory(past: NextRun) -> tuple[str, str]:
+    peak = past.memory_bytes
+    if peak is None:
+        return "?", "?"
+    return megabytes(peak.expected), f"{megabytes(peak.low)} and {megabytes(peak.high)}"
 
 
 def _row(each: StepForecast) -> tuple[str, ...]:

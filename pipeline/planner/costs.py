@@ -20,8 +20,8 @@ from pipeline.config import (
     RankConfig,
     TrainConfig,
 )
+from pipeline.measure.rates import Rates
 from pipeline.planner import work, work_train
-from pipeline.planner.probe import Rates
 from pipeline.planner.scene import Scene
 from pipeline.planner.work import Amount, Work
 from pipeline.sections import Section

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.flow import Step
+from pipeline.measure.forecast import NextRun
 from pipeline.planner.counts import Counts
 from pipeline.planner.machine import Machine
 
@@ -44,6 +45,8 @@ class StepForecast:
     """Past runs that put the formula right; 0 where it stands alone."""
     epochs: int | None = None
     """Epochs expected, of a model that trains in epochs."""
+    past: NextRun | None = None
+    """What comparable runs of this store say alone, where there are enough."""
 
     @property
     def by(self) -> str:
@@ -63,7 +66,16 @@ class StepForecast:
             "by": "past runs" if self.runs else "formula",
             "past_runs": self.runs,
             "epochs": self.epochs,
+            "past_runs_say": None if self.past is None else _as_json(self.past),
         }
+
+
+def _as_json(past: NextRun) -> dict[str, Any]:
+    seconds, memory = past.seconds, past.memory_bytes
+    return {
+        "seconds": seconds and seconds.as_dict(),
+        "memory_bytes": memory and memory.as_dict(),
+    }
 
 
 @dataclass(frozen=True)

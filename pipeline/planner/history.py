@@ -10,9 +10,10 @@ from typing import Any
 from pipeline.artifacts import Artifact, Store
 from pipeline.config import EmbedConfig, TrainConfig
 from pipeline.errors import PlotpointeError
+from pipeline.measure.forecast import NextRun, predicted
+from pipeline.measure.rates import Rates
 from pipeline.planner.costs import cost_of, key_of
 from pipeline.planner.machine import Machine
-from pipeline.planner.probe import Rates
 from pipeline.planner.scene import Scene, Witness, section_of
 from pipeline.planner.work_train import learns
 from pipeline.schema import KINDS
@@ -20,6 +21,8 @@ from pipeline.sections import Section
 
 NEAREST = 5
 """Past runs, of the most like sizes, that put a formula right."""
+ENOUGH = 3
+"""Past runs that may speak without the formula's level."""
 MOST = 60
 """Newest artifacts of a kind that are looked at."""
 _FAR = 4.0
@@ -105,6 +108,22 @@ class History:
             seconds.append((apart, past.seconds / there.seconds))
             memory.append((_distance(there.memory, here.memory), past.memory / there.memory))
         return Ratios(ratio(seconds), ratio(memory), min(NEAREST, len(seconds)))
+
+    def alone(self, section: Section, scene: Scene) -> NextRun | None:
+        """Return what the past runs say without the formula's level; None where they are few.
+
+        The formula tells how much work each was; how much that takes, and how surely, they tell.
+        """
+        runs = self.runs(key_of(section))
+        if len(runs) < ENOUGH:
+            return None
+        costs = [cost_of(past.section, past.scene, self._rates) for past in runs]
+        here = cost_of(section, scene, self._rates)
+        times = [({"work": c.seconds}, p.seconds) for c, p in zip(costs, runs, strict=True)]
+        peaks = [({"work": c.memory}, p.memory) for c, p in zip(costs, runs, strict=True)]
+        return NextRun(
+            predicted(times, {"work": here.seconds}), predicted(peaks, {"work": here.memory})
+        )
 
     def epochs_share(self, section: TrainConfig) -> float | None:
         """Return the median share of the allowed epochs that past trainings of a model ran."""

@@ -7,6 +7,7 @@ from pipeline import execute, flow
 from pipeline.artifacts import Store
 from pipeline.config import Config, TrainConfig
 from pipeline.flow import Step
+from pipeline.measure.rates import Rates
 from pipeline.planner import scene as scenes
 from pipeline.planner.advice import advice
 from pipeline.planner.costs import cost_of, work_of
@@ -14,7 +15,7 @@ from pipeline.planner.counts import Counts, of_tables
 from pipeline.planner.forecast import Forecast, Range, StepForecast
 from pipeline.planner.history import History
 from pipeline.planner.machine import Machine, this_machine
-from pipeline.planner.probe import Rates, rates_of
+from pipeline.planner.probe import rates_of
 from pipeline.planner.raw import of_raw, raw_text_bytes
 from pipeline.planner.scene import Scene
 from pipeline.planner.work_train import EPOCHS_UNKNOWN, learns
@@ -59,6 +60,7 @@ class Oracle:
             mode=work.mode,
             runs=ratios.runs,
             epochs=_epochs_of(expected),
+            past=self.history.alone(expected, scene),
         )
 
     def scene(self, step: Step) -> Scene:

@@ -193,13 +193,19 @@ def on_this_machine(threads: int, device: torch.device) -> Iterator[None]:
     torch.set_num_threads(threads)
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
-    torch.use_deterministic_algorithms(device.type != "cpu", warn_only=True)
+    _be_deterministic(device.type != "cpu", warn_only=True)
     try:
         yield
     finally:
         torch.set_num_threads(before[0])
-        torch.use_deterministic_algorithms(before[1])
+        _be_deterministic(before[1])
         torch.set_float32_matmul_precision(precise)
+
+
+def _be_deterministic(wanted: bool, *, warn_only: bool = False) -> None:
+    """Change that only where it is another: torch imports its compiler for it, which takes 2 s."""
+    if torch.are_deterministic_algorithms_enabled() != wanted:
+        torch.use_deterministic_algorithms(wanted, warn_only=warn_only)
 
 
 def _validate(model: Recommender, data: TrainingData, config: TrainConfig) -> Progress:

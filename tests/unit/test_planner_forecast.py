@@ -9,6 +9,9 @@ from pipeline import flow
 from pipeline.artifacts import Store
 from pipeline.config import GraphConfig, IndexConfig, TrainConfig
 from pipeline.errors import DoesNotFitError
+from pipeline.measure import rates
+from pipeline.measure.forecast import NextRun, predicted
+from pipeline.measure.rates import Rates, measured
 from pipeline.planner import (
     forecast,
     history,
@@ -22,7 +25,7 @@ from pipeline.planner.costs import COEFFICIENTS, coefficients, cost_of
 from pipeline.planner.forecast import Range, StepForecast
 from pipeline.planner.history import History
 from pipeline.planner.machine import Machine, machine_name, this_machine
-from pipeline.planner.probe import Rates, measured, rates_of
+from pipeline.planner.probe import rates_of
 from pipeline.planner.scene import Witness, section_of
 from tests import worlds
 from tests.planner_worlds import MACHINE, RATES, counts, planned, scene, write_shop
@@ -189,6 +192,33 @@ def test_past_runs_of_this_machine_put_the_formula_right(tmp_path):
     assert History(store, MACHINE, RATES).epochs_share(TrainConfig()) == 0.5
 
 
+def test_three_runs_speak_alone_and_two_do_not(tmp_path):
+    store = Store(tmp_path)
+    for n, seconds in enumerate((9.0, 10.0, 11.0)):
+        past_model(store, seconds, 10**9 + n)
+        past = history.past_of(store.all("model")[0], Witness(store))
+        alone = History(store, MACHINE, RATES).alone(past.section, past.scene)
+        assert (alone is not None) == (n == 2)
+    assert alone.seconds.runs == 3
+    assert alone.seconds.expected == pytest.approx(10.0, rel=0.05)
+    assert 5 < alone.seconds.low < 9 and 11 < alone.seconds.high < 20
+    assert alone.memory_bytes.expected == pytest.approx(1e9, rel=0.01)
+    more = past.section.model_copy(update={"epochs": 20_000})
+    longer = History(store, MACHINE, RATES).alone(more, past.scene)
+    grown = cost_of(more, past.scene, RATES).seconds / formula(store).seconds
+    assert longer.seconds.expected / alone.seconds.expected == pytest.approx(grown, rel=0.01)
+    assert grown > 2, "the formula says how much more work it is"
+
+
+def test_what_past_runs_say_alone_is_in_the_json(shop):
+    each = told(shop).steps[0]
+    assert each.as_json()["past_runs_say"] is None
+    interval = predicted([({}, 2.0), ({}, 2.0)], {})
+    with_runs = replace(each, past=NextRun(interval, None)).as_json()["past_runs_say"]
+    assert with_runs["seconds"]["expected"] == pytest.approx(2.0)
+    assert with_runs["memory_bytes"] is None
+
+
 def test_a_run_that_waited_for_other_work_counts_by_its_processor_time(tmp_path):
     store = Store(tmp_path)
     past_model(store, 5.0, 10**9)
@@ -308,7 +338,7 @@ def test_this_machine_is_described(tmp_path):
 
 def test_the_probe_is_made_once_a_day_and_a_machine(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(probe, "_measured_alone", lambda: asked.append(1) or RATES)
+    monkeypatch.setattr(probe, "measured_alone", lambda: asked.append(1) or RATES)
     assert rates_of(MACHINE, tmp_path) == rates_of(MACHINE, tmp_path) == RATES
     assert len(asked) == 1
     rates_of(replace(MACHINE, processor="another"), tmp_path)
@@ -321,6 +351,6 @@ def test_the_probe_is_made_once_a_day_and_a_machine(tmp_path, monkeypatch):
 
 
 def test_rates_are_positive(monkeypatch):
-    monkeypatch.setattr(probe, "_SECONDS", 0.0)
+    monkeypatch.setattr(rates, "_SECONDS", 0.0)
     found = measured()
     assert isinstance(found, Rates) and min(vars(found).values()) > 0
