@@ -10,7 +10,7 @@ from benchmarks.quality.referee import Judged
 from benchmarks.quality.runs import Outcome, Run
 from benchmarks.quality.tables import Difference, Variant, differences
 from pipeline.evaluate.names import makers
-from pipeline.evaluate.statistics import Draws
+from pipeline.measure.stats.draws import Draws
 
 OF_ONE_NUMBER = ("model", "fingerprint", "learned_from", "k", "interval", "rerank", "seed")
 """Fields of a card that differ within a table."""

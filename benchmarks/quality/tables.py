@@ -9,7 +9,8 @@ from scipy import stats
 
 from benchmarks.quality.numbers import Finished
 from pipeline.arrays import Floats
-from pipeline.evaluate.statistics import LEVEL, Draws, Interval, intervals
+from pipeline.measure.stats.bootstrap import intervals
+from pipeline.measure.stats.draws import LEVEL, Draws, Interval
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,19 @@
 """Two models beside each other, paired by user: difference, interval, corrected p, a verdict."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from pipeline.evaluate.results import Card, Measured
-from pipeline.evaluate.statistics import Draws, Interval, holm, intervals, sign_flip_p
+from pipeline.measure.stats.bootstrap import intervals
+from pipeline.measure.stats.corrections import holm
+from pipeline.measure.stats.draws import ALPHA, Draws, Interval
+from pipeline.measure.stats.permutation import sign_flip_p
 
 COMPARED = ("recall", "ndcg")
 """Metrics that are compared, at every k; each one more makes all of them harder to show."""
-ALPHA = 0.05
-_DRAWS_BELOW = 20
-"""The smallest adjusted p that can be found is this many times below ``ALPHA``."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def compare(
     if not pairs:
         return []
     differences = np.stack([difference for *_, difference, _ in pairs], axis=1)
-    p_values = sign_flip_p(differences, _enough(draws, len(pairs)))
+    p_values = sign_flip_p(differences, draws.enough_for(len(pairs)))
     found = zip(pairs, intervals(differences, draws), p_values, holm(p_values), strict=True)
     return [
         Comparison(
@@ -74,11 +74,6 @@ def compare(
         )
         for (main, model, metric, _, base), interval, p, adjusted in found
     ]
-
-
-def _enough(draws: Draws, family: int) -> Draws:
-    """Return draws so many that Holm's smallest p over the family is well below ``ALPHA``."""
-    return replace(draws, resamples=max(draws.resamples, round(_DRAWS_BELOW * family / ALPHA)))
 
 
 def as_json(comparisons: list[Comparison], cards: Mapping[str, Card]) -> list[dict[str, Any]]:

@@ -13,8 +13,8 @@ from pipeline.evaluate.compare import Comparison, compare
 from pipeline.evaluate.exposure import exposure_metrics
 from pipeline.evaluate.lists import Shown, Variant
 from pipeline.evaluate.results import DISTANCE, Measured
-from pipeline.evaluate.statistics import Draws
 from pipeline.likeness import Likeness
+from pipeline.measure.stats.draws import Draws
 from pipeline.rerank import Reranking, caps_of, labels_by
 
 PAID = ("ndcg", "recall", DISTANCE)

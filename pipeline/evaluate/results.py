@@ -15,8 +15,9 @@ from pipeline.evaluate.exposure import exposure_metrics
 from pipeline.evaluate.lists import Shown
 from pipeline.evaluate.metrics import KERNELS, Metric
 from pipeline.evaluate.popularity import popularity_metrics
-from pipeline.evaluate.statistics import Draws, intervals
 from pipeline.likeness import Likeness, mean_distances
+from pipeline.measure.stats.bootstrap import intervals
+from pipeline.measure.stats.draws import Draws
 
 Values = Mapping[str, Floats]
 """Metric to (B,) per-user values."""

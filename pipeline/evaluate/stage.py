@@ -26,11 +26,11 @@ from pipeline.evaluate.results import (
     plain_numbers,
 )
 from pipeline.evaluate.slices import slices
-from pipeline.evaluate.statistics import Draws
 from pipeline.evaluate.summary import nearest_k
 from pipeline.interactions import user_item
 from pipeline.job import Facts, Job
 from pipeline.likeness import Likeness
+from pipeline.measure.stats.draws import Draws
 from pipeline.ranking import RankedScorer
 from pipeline.schema import BRAND, CATEGORIES
 from pipeline.scoring import Scorer, open_scorer

@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.artifacts import Artifact
 from pipeline.errors import ArtifactError, suggest
 from pipeline.evaluate.protocol import COLD_SUBJECTS
-from pipeline.evaluate.statistics import Interval
+from pipeline.measure.stats.draws import Interval
 
 _USUAL_K = 20
 _USUAL = ("recall", "ndcg", "coverage")

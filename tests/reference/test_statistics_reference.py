@@ -4,13 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.evaluate.statistics import (
-    Draws,
-    intervals,
-    percentile_bounds,
-    resampled_means,
-    sign_flip_p,
-)
+from pipeline.measure.stats.bootstrap import intervals, percentile_bounds, resampled_means
+from pipeline.measure.stats.draws import Draws
+from pipeline.measure.stats.permutation import sign_flip_p
 
 RESAMPLES = 20_000
 

@@ -3,15 +3,11 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluate import statistics
-from pipeline.evaluate.statistics import (
-    Draws,
-    Interval,
-    holm,
-    intervals,
-    resampled_means,
-    sign_flip_p,
-)
+from pipeline.measure.stats import bootstrap
+from pipeline.measure.stats.bootstrap import intervals, resampled_means
+from pipeline.measure.stats.corrections import holm
+from pipeline.measure.stats.draws import Draws, Interval
+from pipeline.measure.stats.permutation import sign_flip_p
 
 
 class TestBootstrap:
@@ -35,7 +31,7 @@ class TestBootstrap:
     def test_parts_of_any_size_give_the_same(self, monkeypatch):
         values = np.random.default_rng(0).random((64, 2))
         whole = resampled_means(values, Draws(50))
-        monkeypatch.setattr(statistics, "_AT_ONCE", 64 * 7)
+        monkeypatch.setattr(bootstrap, "_AT_ONCE", 64 * 7)
         np.testing.assert_allclose(resampled_means(values, Draws(50)), whole, rtol=1e-13)
 
     def test_printed_as_mean_and_bounds(self):
