@@ -5,10 +5,11 @@ import sys
 
 import typer
 
-from pipeline.cli import arms, ask, data, doctor, inspect, keys, live, plan, run, tune
+from pipeline.cli import arms, ask, compare, data, doctor, inspect, keys, live, plan, run, tune
 from pipeline.cli.output import complain
-from pipeline.errors import PlotpointeError, missing_package
+from pipeline.errors import ConfigError, PlotpointeError, missing_package
 from pipeline.execute import explain_os_error
+from pipeline.measure.errors import MeasureError
 
 INTERRUPTED = 130
 SYSTEM_REFUSED = 7
@@ -24,6 +25,7 @@ run.add_to(app)
 plan.add_to(app)
 inspect.add_to(app)
 doctor.add_to(app)
+compare.add_to(app)
 ask.add_to(app)
 data.add_to(app)
 tune.add_to(app)
@@ -39,6 +41,9 @@ def main() -> None:
     except PlotpointeError as error:
         complain(str(error))
         raise SystemExit(error.exit_code) from None
+    except MeasureError as error:
+        complain(str(error))
+        raise SystemExit(ConfigError.exit_code) from None
     except ModuleNotFoundError as error:
         missing = missing_package(error)
         complain(str(missing))
