@@ -120,7 +120,7 @@ def _over_users(asked: Sequence[Sides], draws: Draws, family: int) -> list[Contr
     """Return contrasts of as many users, resampled together."""
     theirs = np.stack([sides.theirs[0] for sides in asked], axis=1).astype(np.float64)
     apart = np.stack([sides.ours[0] for sides in asked], axis=1) - theirs
-    absolute, relative = _bca(apart, theirs, draws)
+    absolute, relative = difference_intervals(apart, theirs, draws)
     p_values = sign_flip_p(apart, draws.enough_for(family))
     n = len(apart)
     errors = apart.std(axis=0, ddof=1) / np.sqrt(n) if n > 1 else np.zeros(len(asked))
@@ -130,10 +130,10 @@ def _over_users(asked: Sequence[Sides], draws: Draws, family: int) -> list[Contr
     ]
 
 
-def _bca(
+def difference_intervals(
     apart: Floats, theirs: Floats, draws: Draws
 ) -> tuple[list[Interval], list[Interval | None]]:
-    """Return the intervals of the mean differences, and of them over the baselines' means.
+    """Return BCa intervals of the mean differences, and of them over the baselines' means.
 
     Shapes:
         apart, theirs: (B, M).
