@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 _TOLD = 12
 """Verdicts that are all printed; of more, those that show a difference."""
 
+_ONE_SEED = (
+    "one seed each: this says how these models differ, not how training varies; for that name "
+    "several seeds of each (--seeds)"
+)
+
 
 def add_to(app: typer.Typer) -> None:
     """Add this verb to the application."""
@@ -76,6 +81,8 @@ def compare(
     named = [sources.find(place, each) for each in which]
     found = contenders(named, by_seed=seeds)
     where, sides, notes = sides_of(found, asked, place)
+    if all(each.seeds == (1, 1) for each in sides):
+        notes.append(_ONE_SEED)
     metrics = [each.metric for each in sides]
     notes += cards.check(named, where, metrics, forced=force)
     findings = judge(sides, Draws(resamples, seed), least / 100)

@@ -129,6 +129,9 @@ def _places(sources: Sequence[Source], store: Store) -> dict[str | None, Rows]:
     known = [*dict.fromkeys(s.tables for s in sources if s.tables)]
     if len(known) < 2:
         return {}
+    bare = [source.label for source in sources if source.tables is None]
+    if bare:
+        raise ArtifactError(f"whose rows the users of {bare} are is not known; name the report")
     keys = [
         store.open("tables", each).table("users.parquet", [USER_KEY])[USER_KEY].to_numpy()
         for each in known

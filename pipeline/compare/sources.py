@@ -37,7 +37,7 @@ class Source:
     @property
     def tables(self) -> str | None:
         """Return the fingerprint of the tables whose rows its users are; None of a bare file."""
-        return str(self.report.manifest["inputs"].get("tables")) if self.report else None
+        return self.report.manifest["inputs"].get("tables") if self.report else None
 
     @property
     def label(self) -> str:
@@ -156,11 +156,11 @@ def models_of(path: Path) -> list[str]:
         ArtifactError: it is no file of per-user values.
     """
     try:
-        file = pq.ParquetFile(path, read_dictionary=["model"])
-        found = schema.PER_USER.names
-        missing = [column for column in found if column not in file.schema_arrow.names]
+        wanted, found = schema.PER_USER.names, pq.read_schema(path).names
+        missing = [column for column in wanted if column not in found]
         if missing:
-            raise ArtifactError(f"{path} lacks the columns {missing}; it must have {found}")
+            raise ArtifactError(f"{path} lacks the columns {missing}; it must have {wanted}")
+        file = pq.ParquetFile(path, read_dictionary=["model"])
         groups = (file.read_row_group(at, ["model"])["model"] for at in range(file.num_row_groups))
         models = [name for group in groups for name in group.unique().to_pylist()]
     except pa.ArrowInvalid as error:

@@ -25,21 +25,28 @@ def power_of(effect: float, error: float, freedom: float, alpha: float) -> float
     away = effect / error
     if freedom > _NORMAL_FROM:
         return float(special.ndtr(away - critical) + special.ndtr(-away - critical))
-    below = [special.nctdtr(freedom, away, edge) for edge in (-critical, critical)]
-    return float(np.clip(below[0] + 1 - below[1], 0.0, 1.0))
+    if abs(away) > _SURELY * (critical + 1):
+        return 1.0
+    below = [special.nctdtr(freedom, abs(away), edge) for edge in (-critical, critical)]
+    # Where the tail beyond the other edge is too thin to be computed it is not a number.
+    return float(np.clip(np.nan_to_num(below[0]) + 1 - below[1], 0.0, 1.0))
 
 
 _NORMAL_FROM = 5_000
 """Degrees of freedom from which Student's t is the normal to four digits."""
+_SURELY = 5.0
+"""Effects of so many critical values are found for sure, down to one degree of freedom."""
 _STEPS = 60
 
 
 def least_effect(error: float, freedom: float, alpha: float, power: float = POWER) -> float:
     """Return the smallest effect that would be found with a chance of ``power``."""
+    if error <= 0:
+        return 0.0
     low, high = 0.0, error
     while power_of(high, error, freedom, alpha) < power:
         high *= 2
-    for _ in range(_STEPS if high > low else 0):
+    for _ in range(_STEPS):
         middle = (low + high) / 2
         enough = power_of(middle, error, freedom, alpha) >= power
         low, high = (low, middle) if enough else (middle, high)

@@ -33,6 +33,8 @@ Weigh = Callable[[np.random.Generator, tuple[int, int]], Bytes]
 _SHORT_BY = 3.0
 """Standard deviations by which the sum of the Poisson counts is meant to fall short: more would
 draw more users one by one, less would draw whole resamples so more often."""
+_LEAST_RATE = 0.1
+"""For a handful of users, of whom no rate would do."""
 _TALL, _WIDE = 128, 4096
 """Resamples and users of one product: half a megabyte of weights, which stay in the cache."""
 _CODES = 256
@@ -92,7 +94,7 @@ def multinomial_sums(values: Floats, draws: Draws) -> Floats:
         values: (B users, M metrics), best centred. returns: (R resamples, M).
     """
     n = len(values)
-    rate = max(0.0, 1.0 - _SHORT_BY / np.sqrt(n))
+    rate = max(_LEAST_RATE, 1.0 - _SHORT_BY / np.sqrt(n))
     with_count = np.hstack([values, np.ones((n, 1))]).astype(np.float32)
     weigh = PoissonBytes(rate)
 
