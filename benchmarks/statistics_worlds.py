@@ -96,7 +96,7 @@ def seeded(
     """Return what seeds of two equal models score with the same users.
 
     ``noise`` is the standard deviation that a seed adds to a model's mean; users differ by 0.2,
-    and a seed suits one user better than another by 0.2.
+    and a seed suits one user better than another by 0.2. A single seed is a model without chance.
 
     Shapes:
         returns: (S seeds, B users), (T, B).
@@ -104,6 +104,6 @@ def seeded(
     taste = 0.2 * rng.standard_normal(users)
     sides = []
     for count in seeds:
-        of_seed = noise * rng.standard_normal((count, 1))
+        of_seed = noise * rng.standard_normal((count, 1)) * (count > 1)
         sides.append(0.5 + taste + of_seed + 0.2 * rng.standard_normal((count, users)))
     return sides[0], sides[1]

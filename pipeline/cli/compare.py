@@ -81,8 +81,7 @@ def compare(
     named = [sources.find(place, each) for each in which]
     found = contenders(named, by_seed=seeds)
     where, sides, notes = sides_of(found, asked, place)
-    if all(each.seeds == (1, 1) for each in sides):
-        notes.append(_ONE_SEED)
+    notes += _of_seeds(found)
     metrics = [each.metric for each in sides]
     notes += cards.check(named, where, metrics, forced=force)
     findings = judge(sides, Draws(resamples, seed), least / 100)
@@ -94,6 +93,18 @@ def compare(
     failed = [each.sentence for each in outcomes if not each.passed]
     if failed:
         raise GateFailedError("; ".join(failed))
+
+
+def _of_seeds(found: "Sequence[Contender]") -> list[str]:
+    """Return what the numbers of seeds keep the comparison from telling."""
+    single = [each.name for each in found if len(each.sources) == 1]
+    if len(single) == len(found):
+        return [_ONE_SEED]
+    return [
+        f"{name} has one seed: its training is taken to have no noise, which is right for models "
+        f"without chance alone"
+        for name in single
+    ]
 
 
 def _with_gates(

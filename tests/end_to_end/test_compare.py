@@ -130,6 +130,10 @@ class TestSeeds:
     def test_one_seed_each_says_what_it_does_not_say(self, told):
         assert any("how training varies" in note for note in told(MODEL, KNN)["notes"])
 
+    def test_a_side_of_one_seed_is_told(self, told):
+        found = told("old=4e900", "new=4e900:item_knn", "new=4e901:item_knn")
+        assert any(note.startswith("old has one seed") for note in found["notes"])
+
     def test_the_same_twice_is_no_seed(self, compare):
         code, _, err = compare("a=4e900", "a=4e900", f"b={KNN}")
         assert code == 4 and "named twice" in err
