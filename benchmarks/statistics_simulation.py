@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy import stats
+from scipy.special import betaln, xlogy
 
 from benchmarks.statistics_worlds import World, related, seeded
 from pipeline.measure.alarms import find_change_points, regression_alarm
@@ -165,6 +166,27 @@ def gate(users: int, times: int, seed: int) -> Record:
     )
 
 
+def monitored(rate: float, times: int, answers: int, every: int, seed: int) -> list[Record]:
+    """Return how often experiments of equal arms are ever decided, looked at all along."""
+    rng = np.random.default_rng(seed)
+    ours = naive = 0
+    n = np.arange(every, answers + 1, every)
+    for _ in range(times):
+        yes = np.cumsum(rng.random((2, answers)) < rate, axis=1)[:, every - 1 :: every]
+        both, mixture = yes.sum(axis=0), sum(betaln(k + 0.5, n - k + 0.5) for k in yes)
+        pooled = both / (2 * n)
+        likely = xlogy(both, pooled) + xlogy(2 * n - both, 1 - pooled)
+        ours += bool((mixture - 2 * betaln(0.5, 0.5) - likely >= -np.log(ALPHA)).any())
+        error = np.sqrt(np.maximum(2 * pooled * (1 - pooled) / n, 1e-12))
+        naive += bool((np.abs(yes[1] - yes[0]) / n > 1.96 * error).any())
+    world = f"rate {rate:.0%}, {answers:,} users an arm, looked at after every {every}"
+    return [
+        Record("A/A: always-valid interval ever decides", world, answers, ours, times,
+               "at most 5 %"),
+        Record("A/A: z-test ever decides", world, answers, naive, times, "shown as a warning"),
+    ]  # fmt: skip
+
+
 def run_times(count: int, rng: np.random.Generator) -> Floats:
     """Return seconds of runs: skewed, one in twenty on a busy machine.
 
@@ -206,6 +228,8 @@ def everything(times: int, sizes: list[int]) -> Iterator[Record]:
         yield gate(users, times, 4)
     for counts in ((3, 3), (5, 5), (10, 10), (5, 1)):
         yield from seeds(counts, 1000, times, 5)
+    for rate in (0.02, 0.2):
+        yield from monitored(rate, times, 20_000, 10, 7)
     yield from alarms(times, 6)
 
 
