@@ -5,11 +5,20 @@ import sys
 
 import typer
 
-<<<<<<< HEAD
-from pipeline.cli import arms, ask, compare, data, doctor, inspect, keys, live, plan, run, tune
-=======
-from pipeline.cli import ask, compare, data, doctor, drift, inspect, keys, live, plan, run, tune
->>>>>>> fe42e36 (plotpointe drift: features, popularity and vectors of two versions, and of served traffic)
+from pipeline.cli import (
+    arms,
+    ask,
+    compare,
+    data,
+    doctor,
+    drift,
+    inspect,
+    keys,
+    live,
+    plan,
+    run,
+    tune,
+)
 from pipeline.cli.output import complain
 from pipeline.errors import ConfigError, PlotpointeError, missing_package
 from pipeline.execute import explain_os_error
