@@ -16,8 +16,9 @@ The map:
 
     etl/ embed/ graph/ train/ rank/ evaluate/ index/   the stages: none imports another
     models/        tensors in, tensors out
+    compare/       reports and data beside each other, by user and by feature
     planner/       what a run will take, before it runs
     tune/          the search of a training section, on validation
     leaks/         does anything in a run know held-out interactions?
-    measure/       cost and progress; imports nothing else of ours
+    measure/       cost, progress, statistics, drift and alarms; imports nothing else of ours
 """
