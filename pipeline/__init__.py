@@ -16,6 +16,7 @@ The map:
 
     etl/ embed/ graph/ train/ rank/ evaluate/ index/   the stages: none imports another
     models/        tensors in, tensors out
+    compare/       reports and data beside each other, by user and by feature
     planner/       what a run will take, before it runs
     tune/          the search of a training section, on validation
     leaks/         does anything in a run know held-out interactions?
@@ -23,6 +24,7 @@ The map:
     doctor/        what is wrong with an installation, a machine or a store
     runs/          a run's record in the store; lists, differences, curves, its page
     history/       all runs over time: trends, changes, alarms
-    measure/       cost, energy, profiles, statistics, trackers; imports nothing else of ours
+    measure/       cost, energy, profiles, statistics, drift, alarms, trackers; imports nothing
+                   else of ours
     profiled.py    a stage run under the profilers
 """

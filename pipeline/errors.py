@@ -61,6 +61,18 @@ class RegressionAlarmError(PlotpointeError):
     exit_code = 13
 
 
+class GateFailedError(PlotpointeError):
+    """A comparison was made, and a gate on it failed."""
+
+    exit_code = 10
+
+
+class DriftError(PlotpointeError):
+    """Two versions of data were compared, and they differ by more than is allowed."""
+
+    exit_code = 11
+
+
 def missing_package(error: ModuleNotFoundError) -> PlotpointeError:
     """Return what to say where a package is not installed: the service needs fewer than stages."""
     name = str(error.name).partition(".")[0]

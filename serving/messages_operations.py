@@ -67,6 +67,33 @@ class PlanRequest(Message):
     """Share of requests that are asked of the shadow too."""
 
 
+class ClickRates(Message):
+    """Share of users who take something up, challenger less control; each user counts once.
+
+    What an arm's users did within half an hour of the first list it showed them, as the worker
+    that answers saw it. The interval and p hold at all times together: look as often as you like.
+    """
+
+    control_users: int
+    """Whose half hour is over."""
+    control_clicked: int
+    """Of them, those who took something up."""
+    challenger_users: int
+    """Whose half hour is over."""
+    challenger_clicked: int
+    """Of them, those who took something up."""
+    difference: float
+    """Of the shares."""
+    low: float
+    """Of the always-valid 95 % interval."""
+    high: float
+    """Of the always-valid 95 % interval."""
+    p: float
+    """Always-valid, of the hypothesis that the shares are equal."""
+    decided: bool
+    """Whether the interval leaves 0 out."""
+
+
 class DeploymentDetails(Message):
     """The bundles in service."""
 
@@ -78,6 +105,8 @@ class DeploymentDetails(Message):
     """Why the last challenger was stopped; null where none was."""
     pinned: bool
     """Whether the settings name the bundle: promotions are then not followed."""
+    clicks: ClickRates | None = None
+    """How control and challenger are taken up; null without a challenger."""
 
 
 class SlowRequest(Message):

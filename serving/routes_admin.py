@@ -8,14 +8,16 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 
 from pipeline.errors import ArtifactError
+from pipeline.measure.stats.sequential import running
 from serving import browse
-from serving.deployment.arms import Arm, Lineup
+from serving.deployment.arms import CHALLENGER, CONTROL, Arm, Lineup
 from serving.deployment.deployment import Deployment
 from serving.deployment.plan import Plan
 from serving.messages import Liveness, Readiness, RecommendRequest
 from serving.messages_operations import (
     ArmAnswer,
     ArmDetails,
+    ClickRates,
     Comparison,
     DeploymentDetails,
     PlanRequest,
@@ -154,6 +156,26 @@ def _details(bundles: Deployment) -> DeploymentDetails:
         refused=_refused(bundles),
         stopped=bundles.plan.stopped,
         pinned=bundles.pinned,
+        clicks=_clicks(bundles),
+    )
+
+
+def _clicks(bundles: Deployment) -> ClickRates | None:
+    if bundles.lineup.challenger is None:
+        return None
+    clicks = bundles.desk.trial.clicks
+    control, challenger = clicks.tally(CONTROL), clicks.tally(CHALLENGER)
+    found = running(control, challenger)
+    return ClickRates(
+        control_users=control.of,
+        control_clicked=control.happened,
+        challenger_users=challenger.of,
+        challenger_clicked=challenger.happened,
+        difference=found.difference,
+        low=found.low,
+        high=found.high,
+        p=found.p,
+        decided=found.decided,
     )
 
 

@@ -32,6 +32,7 @@ def take_feedback(
     """Take events; they are on disk when this answers, and count from the next request on."""
     digest = digest_of(body.model_dump(mode="json"))
     taken = ask.live.take(events_of(body.events), idempotency_key, digest)
+    ask.desk.trial.clicks.took([(each.user, each.type, each.value) for each in body.events])
     return FeedbackTaken(
         accepted=taken.accepted,
         duplicates=taken.duplicates,

@@ -134,6 +134,7 @@ class Service:
             if told:
                 self._note(arm, [False] * len(told), time.perf_counter() - started)
                 self.desk.metrics.count_known(len(told))
+                self._shown(arm, [requests[at] for at, _ in told])
             for at, body in told:
                 found[at] = body
                 if self.lineup.shadow is not None:
@@ -153,6 +154,7 @@ class Service:
     def ask(self, arm: Arm, requests: Sequence[RecommendRequest]) -> list[Plain]:
         """Return an arm's lists; where a challenger fails the control answers in its place."""
         desk, started = self.desk, time.perf_counter()
+        self._shown(arm, requests)
         try:
             with span("recommend", arm=arm.role, bundle=arm.fingerprint, lists=len(requests)):
                 answers = arm.recommender.plain(requests)
@@ -168,6 +170,11 @@ class Service:
         short = [answer["shortfall_reason"] is not None for answer in answers]
         self._note(arm, short, time.perf_counter() - started)
         return answers
+
+    def _shown(self, arm: Arm, requests: Sequence[RecommendRequest]) -> None:
+        """Note who meets which arm: by whom he was meant for, whoever answers in its place."""
+        if self.lineup.challenger is not None:
+            self.desk.trial.clicks.shown(arm.role, (request.user for request in requests))
 
     def _note(self, arm: Arm, short: Sequence[bool], seconds: float) -> None:
         """Note lists of an arm: which were short, and what all of them took."""

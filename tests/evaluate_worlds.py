@@ -38,7 +38,8 @@ def evaluate(store, inputs, config=CONFIG, fingerprint="4e904", seed=0):
             facts.update(stage.run(job))
 
     facts: dict = {}
-    return worlds.publish(store, "report", fingerprint, write, facts=facts)
+    made_from = {name: artifact.fingerprint for name, artifact in inputs.items()}
+    return worlds.publish(store, "report", fingerprint, write, facts=facts, inputs=made_from)
 
 
 def number(report, **wanted):

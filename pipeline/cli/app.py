@@ -9,8 +9,10 @@ from pipeline.cli import (
     arms,
     ask,
     carbon,
+    compare,
     data,
     doctor,
+    drift,
     history,
     inspect,
     keys,
@@ -23,8 +25,9 @@ from pipeline.cli import (
     tune,
 )
 from pipeline.cli.output import complain
-from pipeline.errors import PlotpointeError, missing_package
+from pipeline.errors import ConfigError, PlotpointeError, missing_package
 from pipeline.execute import explain_os_error
+from pipeline.measure.errors import MeasureError
 
 INTERRUPTED = 130
 SYSTEM_REFUSED = 7
@@ -44,6 +47,8 @@ page.add_to(app)
 history.add_to(app)
 doctor.add_to(app)
 carbon.add_to(app)
+compare.add_to(app)
+drift.add_to(app)
 ask.add_to(app)
 data.add_to(app)
 tune.add_to(app)
@@ -60,6 +65,9 @@ def main() -> None:
     except PlotpointeError as error:
         complain(str(error))
         raise SystemExit(error.exit_code) from None
+    except MeasureError as error:
+        complain(str(error))
+        raise SystemExit(ConfigError.exit_code) from None
     except ModuleNotFoundError as error:
         missing = missing_package(error)
         complain(str(missing))

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from pipeline.arrays import Floats
 from pipeline.sections import Section
+from serving.deployment.clicks import Clicks
 
 _ERRORS_APART = 3.0
 """Standard errors set aside for chance: the comparison is made again and again."""
@@ -34,6 +35,10 @@ class Margins(Section):
     """Times the control's 95th percentile."""
     shortfalls: float = Field(0.02, ge=0)
     """Share of lists shorter than asked for above the control's."""
+    clicks: bool = False
+    """Whether a challenger goes whose share of users who take something up is surely lower: the
+    always-valid 95 % interval of the difference is below 0. With several workers each judges by
+    what it saw itself."""
 
 
 class Outcome(NamedTuple):
@@ -44,7 +49,7 @@ class Outcome(NamedTuple):
     short: bool
 
 
-Verdict = tuple[Literal["errors", "latency", "shortfalls"], str]
+Verdict = tuple[Literal["errors", "latency", "shortfalls", "clicks"], str]
 """What is worse, and by how much in words."""
 
 
@@ -54,6 +59,7 @@ class Trial:
     def __init__(self, margins: Margins) -> None:
         """Begin with nothing seen."""
         self.margins = margins
+        self.clicks = Clicks()
         self._lock = threading.Lock()
         self._seen: dict[str, deque[Outcome]] = {}
 
@@ -66,6 +72,7 @@ class Trial:
 
     def clear(self) -> None:
         """Forget everything: another challenger begins anew."""
+        self.clicks.clear()
         with self._lock:
             self._seen.clear()
 
@@ -75,7 +82,18 @@ class Trial:
             ours, theirs = ([*self._seen.get(arm, ())] for arm in (control, challenger))
         if min(len(ours), len(theirs)) < self.margins.requests:
             return None
-        return judge(ours, theirs, self.margins)
+        return judge(ours, theirs, self.margins) or self._fewer_clicks(control, challenger)
+
+    def _fewer_clicks(self, control: str, challenger: str) -> Verdict | None:
+        if not self.margins.clicks:
+            return None
+        found = self.clicks.running(control, challenger)
+        if found.high >= 0:
+            return None
+        return "clicks", (
+            f"clicks: {found.difference:+.2%} of users take something up, always-valid 95 % "
+            f"interval {found.low:+.2%} to {found.high:+.2%}"
+        )
 
 
 def judge(

@@ -1,5 +1,7 @@
 """Two bundles at once: who meets which, how they compare, and when the challenger has to go."""
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,8 +9,10 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from pipeline.artifacts import Store
+from pipeline.measure.stats.sequential import Tally
 from serving.app import create_app, open_bundle
 from serving.deployment.arms import asker_of, position
+from serving.deployment.clicks import WITHIN_SECONDS, Clicks
 from serving.deployment.guardrail import Margins, Outcome, Trial, judge
 from serving.deployment.plan import Plan
 from serving.deployment.shadow import overlap
@@ -292,3 +296,64 @@ class TestComparing:
     def test_one_bundle_stands_alone_and_a_bad_request_is_refused(self, client):
         assert len(client.post("/v1/admin/compare", json={"user": "u1"}).json()["answers"]) == 1
         assert client.post("/v1/admin/compare", json={"user": "u1", "k": 0}).status_code == 422
+
+
+class TestClicks:
+    def test_each_user_counts_once_by_the_first_half_hour(self):
+        now = [0.0]
+        clicks = Clicks(lambda: now[0])
+        clicks.shown("control", ["a", "b", None])
+        clicks.shown("challenger", ["c"])
+        clicks.took([("a", "click", None), ("b", "impression", None), ("c", "dislike", None)])
+        assert clicks.tally("control") == Tally(0, 0), "nobody's time is over"
+        now[0] = WITHIN_SECONDS + 1
+        clicks.took([("b", "click", None)])
+        assert clicks.tally("control") == Tally(1, 2), "b came too late"
+        clicks.shown("control", ["a", "b"])
+        clicks.took([("b", "purchase", 9.0)])
+        now[0] *= 3
+        assert clicks.tally("control") == Tally(1, 2), "a user counts once"
+        assert clicks.tally("challenger") == Tally(0, 1)
+        clicks.clear()
+        assert clicks.tally("control") == Tally(0, 0)
+
+    def test_what_was_turned_down_is_no_click(self):
+        now = [0.0]
+        clicks = Clicks(lambda: now[0])
+        clicks.shown("control", ["a", "b", "c"])
+        clicks.took([("a", "rating", -1.0), ("b", "rating", 0.0), ("c", "rating", 0.5)])
+        now[0] = WITHIN_SECONDS + 1
+        assert clicks.tally("control") == Tally(1, 3)
+
+    def test_the_deployment_tells_what_feedback_says(self, settings):
+        with TestClient(create_app(settings)) as client:
+            assert client.get("/v1/admin/deployment").json()["clicks"] is None
+            client.put("/v1/admin/deployment", json={"challenger": OTHER, "weight": 0.5})
+            users = [f"u{n}" for n in range(40)]
+            for user in users:
+                assert client.post("/v1/recommend", json={"user": user, "k": 3}).status_code == 200
+            events = [{"user": u, "item": "i1", "type": "click"} for u in users[:10]]
+            assert client.post("/v1/feedback", json={"events": events}).status_code == 200
+            clicks = client.app_state["deployment"].desk.trial.clicks
+            clicks._clock = lambda: time.monotonic() + 2 * WITHIN_SECONDS
+            told = client.get("/v1/admin/deployment").json()["clicks"]
+            assert told["control_users"] + told["challenger_users"] == 40
+            assert told["control_clicked"] + told["challenger_clicked"] == 10
+            assert told["low"] <= told["difference"] <= told["high"] and not told["decided"]
+
+    def test_a_challenger_that_is_surely_taken_up_less_goes_where_that_is_asked(self):
+        trial = Trial(Margins(requests=1, clicks=True))
+        now = [0.0]
+        trial.clicks = Clicks(lambda: now[0])
+        for arm, share in (("control", 2), ("challenger", 20)):
+            trial.add(arm, outcomes(10))
+            users = [f"{arm} {n}" for n in range(2000)]
+            trial.clicks.shown(arm, users)
+            trial.clicks.took([(user, "click", None) for user in users[::share]])
+        assert trial.verdict("control", "challenger") is None
+        now[0] = WITHIN_SECONDS + 1
+        reason, told = trial.verdict("control", "challenger")
+        assert reason == "clicks" and "-45.00%" in told
+        assert trial.verdict("challenger", "control") is None
+        trial.margins = Margins(requests=1)
+        assert trial.verdict("control", "challenger") is None

@@ -8,8 +8,8 @@ Multinomial counts without drawing user by user: independent Poisson counts give
 multinomial (Feller 1968, IX.9). So each user gets a Poisson(λ) count with λ a little below 1; their
 sum N falls short of n, and the n - N draws that lack are made one by one. Given N the first part is
 multinomial of N draws, the second of n - N independent ones: together exactly n independent uniform
-draws, whatever N was. Where N exceeds n (once in 10^9) that resample is drawn user by user. This
-is the plain bootstrap in distribution, not an approximation to it as the Poisson bootstrap
+draws, whatever N was. Where N exceeds n (once in 740) that resample is drawn user by user. This is
+the plain bootstrap in distribution, not an approximation to it as the Poisson bootstrap
 (Chamandy et al. 2012) or the bag of little bootstraps (Kleiner et al. 2014) are.
 
 A Poisson count costs one random byte: of the 256 codes floor(256 p_k) stand for count k, and the
@@ -18,6 +18,7 @@ few that are left over draw from what rounding left out, in double precision.
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from os import sched_getaffinity
 
 import numpy as np
@@ -29,9 +30,12 @@ Bytes = npt.NDArray[np.uint8]
 Weigh = Callable[[np.random.Generator, tuple[int, int]], Bytes]
 """Generator and (H resamples, C users) to weights of that shape; C is a multiple of 64."""
 
-_SHORT_BY = 6.0
-"""Standard deviations by which the sum of the Poisson counts is meant to fall short."""
-_TALL, _WIDE = 64, 8192
+_SHORT_BY = 3.0
+"""Standard deviations by which the sum of the Poisson counts is meant to fall short: more would
+draw more users one by one, less would draw whole resamples so more often."""
+_LEAST_RATE = 0.1
+"""For a handful of users, of whom no rate would do."""
+_TALL, _WIDE = 128, 4096
 """Resamples and users of one product: half a megabyte of weights, which stay in the cache."""
 _CODES = 256
 _MOST = 24
@@ -90,7 +94,7 @@ def multinomial_sums(values: Floats, draws: Draws) -> Floats:
         values: (B users, M metrics), best centred. returns: (R resamples, M).
     """
     n = len(values)
-    rate = max(0.0, 1.0 - _SHORT_BY / np.sqrt(n))
+    rate = max(_LEAST_RATE, 1.0 - _SHORT_BY / np.sqrt(n))
     with_count = np.hstack([values, np.ones((n, 1))]).astype(np.float32)
     weigh = PoissonBytes(rate)
 
@@ -150,8 +154,20 @@ def _stream(draws: Draws, at: int) -> np.random.Generator:
 def _all_blocks(draws: Draws, block: Callable[[int, int], Floats]) -> Floats:
     """Return every block's sums in order; a thread a core, which changes no number."""
     jobs = [*_blocks(draws.resamples)]
-    with ThreadPoolExecutor(len(sched_getaffinity(0))) as pool:
+    with _threads() as count, ThreadPoolExecutor(count) as pool:
         return np.concatenate([*pool.map(lambda job: block(*job), jobs)])
+
+
+@contextmanager
+def _threads() -> Iterator[int]:
+    """Yield how many threads to use, with products on one each: they would wait for each other."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ModuleNotFoundError:
+        yield 1
+        return
+    with threadpool_limits(1):
+        yield len(sched_getaffinity(0))
 
 
 def _blocks(resamples: int) -> Iterator[tuple[int, int]]:
