@@ -30,7 +30,7 @@ def test_a_training_is_profiled_and_thrown_away(shop, tmp_path):
     out = tmp_path / "profile"
     told = json.loads(
         must("profile", config, "--store", store, "--stage", "train", "--seconds", 0,
-             "--set", "train.epochs=4", "--out", out, "--json")
+             "--set", "train.epochs=4", "--rate", 10, "--out", out, "--json")
     )  # fmt: skip
     made = contents(store)
     assert {name.split("/")[0] for name in made} == {"tables", "embeddings", "graphs"}, "no model"
@@ -58,7 +58,18 @@ def test_a_training_is_profiled_and_thrown_away(shop, tmp_path):
     short = ("--stage", "train", "--seconds", 1, "--rate", 0, "--out", tmp_path / "short")
     left = json.loads(must("profile", config, "--store", store, *short, "--json"))
     assert 0.9 < left["cost"]["wall_seconds"] < 60, "2,000 epochs were left after a second"
-    said = must("profile", config, "--store", store, "--stage", "etl", "--out", tmp_path / "etl")
+    said = must(
+        "profile",
+        config,
+        "--store",
+        store,
+        "--stage",
+        "etl",
+        "--out",
+        tmp_path / "etl",
+        "--rate",
+        0,
+    )
     assert contents(store) == before
     assert "operators" not in said and "bottleneck: " in said
 
