@@ -8,9 +8,9 @@ from typing import Protocol
 from pipeline.measure.counters import counters
 from pipeline.measure.gpu import Gpus, GpuUse, gpus
 
-SECONDS = 0.05
+SECONDS = 0.1
 """Between two looks at memory: short against a stage, long against the look."""
-GPU_EVERY = 10
+GPU_EVERY = 5
 """Looks at memory for one at the GPU, which asks a driver."""
 
 
