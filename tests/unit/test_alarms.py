@@ -6,6 +6,7 @@ import ruptures
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import stats
 
 from pipeline.measure.alarms import find_change_points, regression_alarm
 from pipeline.measure.alarms.changes import seeded_intervals
@@ -119,6 +120,18 @@ class TestRegression:
         found = regression_alarm([1.0, 2, 3, 4, 5], [7.0, 8, 9, 10])
         assert found.p == pytest.approx(1 / 126) == found.least_p
         assert found.raised
+
+    @pytest.mark.parametrize("sizes", [(6, 4), (30, 8)])
+    @pytest.mark.parametrize("worse", ["higher", "lower"])
+    def test_scipy_agrees_with_ties_and_without(self, sizes, worse):
+        rng = np.random.default_rng(3)
+        for spread in (1, 5):
+            before, now = (rng.integers(0, 4 * spread, n) / spread for n in sizes)
+            how = stats.PermutationMethod(n_resamples=9_999, rng=np.random.default_rng(1))
+            side = "greater" if worse == "higher" else "less"
+            theirs = stats.mannwhitneyu(now, before, alternative=side, method=how).pvalue
+            ours = regression_alarm(before, now, worse=worse).p
+            assert ours == pytest.approx(theirs, abs=1e-12 if sizes[0] == 6 else 0.02)
 
     def test_equal_runs(self):
         found = regression_alarm([3.0] * 6, [3.0] * 4)
