@@ -84,9 +84,9 @@ def _tiles(run: Mapping[str, Any], report: Artifact | None) -> Iterator[tuple[st
     if peaks:
         yield "highest memory of a step", f"{max(peaks) / 1e6:,.0f} MB"
     if (joules := _total(made, "energy_joules")) is not None:
-        yield "energy", f"{joules / 3600:,.2f} Wh"
+        yield "energy", f"{spelled(joules / 3600)} Wh"
     if (grams := _total(made, "grams_co2e")) is not None:
-        yield "CO₂e", f"{grams:,.2f} g"
+        yield "CO₂e", f"{spelled(grams)} g"
 
 
 def _total(costs: Sequence[Mapping[str, Any]], name: str) -> float | None:
@@ -148,6 +148,8 @@ def _cards(report: Artifact) -> str:
 
 
 def _card_cell(value: Any) -> str:  # noqa: ANN401 - JSON is any value
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {each}" for name, each in value.items())
     return value if isinstance(value, str) else json.dumps(value)
 
 
