@@ -192,9 +192,9 @@ class TestShown:
 
     def test_by_the_verb(self, made, capsys):
         """Tables for people, the manifest for programs."""
-        show("report/4e904", str(made[0].root))
+        show("report/4e904", store=str(made[0].root))
         assert "what re-ranking costs" in capsys.readouterr().out
-        show("report/4e904", str(made[0].root), as_json=True)
+        show("report/4e904", store=str(made[0].root), as_json=True)
         assert json.loads(capsys.readouterr().out)["facts"]["rerank"] == made[3].facts["rerank"]
 
     def test_a_report_of_before_is_still_shown(self, tmp_path, capsys):

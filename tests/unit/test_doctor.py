@@ -148,6 +148,8 @@ class TestMachine:
 class TestThreads:
     def test_more_threads_than_cores_are_told(self, monkeypatch):
         monkeypatch.setattr(threads.os, "sched_getaffinity", lambda _: {0})
+        for name in threads._VARIABLES:
+            monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("OMP_NUM_THREADS", "64")
         found = next(threads.environment())
         assert (found.status, found.cure) == (WARN, "unset OMP_NUM_THREADS")

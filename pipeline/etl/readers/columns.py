@@ -128,7 +128,7 @@ def item_parser(ours: Sequence[str], meaning: Meaning) -> Parse:
             meaning.categories(cell("categories")),
             values.price(cell("price")),
             meaning.pictures.of(key, values.reference(cell("image"))),
-            [(name, written(cell(name))) for name, written in further],
+            [(name, written(cell(name))) for name, written in further] or None,
         )
 
     return parse
