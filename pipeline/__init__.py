@@ -2,7 +2,8 @@
 
 The map:
     flow.py        the stages in order and what each needs: read this first
-    execute.py     runs steps in their own processes, side by side
+    execute.py     runs steps in their own processes (children.py), side by side; what such a
+                   process is given, and does, in orders.py
     job.py         what a stage is given
     cli/           the command line
     gallery.py     strips of pictures, for notebooks

@@ -17,7 +17,6 @@ from typing import Any
 
 from pipeline import measure
 from pipeline.errors import ConfigError
-from pipeline.execute import Order, job_of
 from pipeline.measure import Listener
 from pipeline.measure.profile import (
     NO_STACKS,
@@ -29,6 +28,7 @@ from pipeline.measure.profile import (
     Sampled,
     Work,
 )
+from pipeline.orders import Order, job_of
 
 
 @dataclass(frozen=True)

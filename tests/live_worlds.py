@@ -13,8 +13,8 @@ from PIL import Image
 from pipeline import flow
 from pipeline.artifacts import Artifact, Store
 from pipeline.config import Config
-from pipeline.execute import Order, carry_out
 from pipeline.measure.progress import Silent
+from pipeline.orders import Order, carry_out
 
 ACTIVE, REST, USERS = 30, 45, 40
 WORDS = ("lamp chair desk rug", "coat boots scarf hat", "drill saw hammer nail")

@@ -5,6 +5,7 @@ import sys
 
 import typer
 
+from pipeline.children import explain_os_error
 from pipeline.cli import (
     arms,
     ask,
@@ -26,7 +27,6 @@ from pipeline.cli import (
 )
 from pipeline.cli.output import complain
 from pipeline.errors import ConfigError, PlotpointeError, missing_package
-from pipeline.execute import explain_os_error
 from pipeline.measure.errors import MeasureError
 
 INTERRUPTED = 130

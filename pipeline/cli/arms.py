@@ -10,6 +10,19 @@ from pipeline.cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from pipeline.cli.output import print_json, remark
 from pipeline.errors import ConfigError
 
+ChallengerOption = Annotated[
+    str | None, typer.Option(help="Fingerprint of a bundle that some users meet.")
+]
+WeightOption = Annotated[
+    float | None, typer.Option(min=0, max=1, help="Share of users who meet it; 0.1 at first.")
+]
+ShadowOption = Annotated[
+    str | None, typer.Option(help="Fingerprint of a bundle asked too, whose lists nobody sees.")
+]
+ShareOption = Annotated[
+    float | None, typer.Option(min=0, max=1, help="Share of requests asked of it too.")
+]
+
 
 def add_to(app: typer.Typer) -> None:
     """Add this verb to the application."""
@@ -17,18 +30,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def arms(
-    challenger: Annotated[
-        str | None, typer.Option(help="Fingerprint of a bundle that some users meet.")
-    ] = None,
-    weight: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Share of users who meet it; 0.1 at first.")
-    ] = None,
-    shadow: Annotated[
-        str | None, typer.Option(help="Fingerprint of a bundle asked too, whose lists nobody sees.")
-    ] = None,
-    shadow_share: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Share of requests asked of it too.")
-    ] = None,
+    challenger: ChallengerOption = None,
+    weight: WeightOption = None,
+    shadow: ShadowOption = None,
+    shadow_share: ShareOption = None,
     stop: Annotated[bool, typer.Option(help="Let the promoted bundle alone answer.")] = False,
     state: Annotated[
         Path | None, typer.Option(help="The service's state; .service in the store if left out.")

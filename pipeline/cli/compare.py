@@ -15,6 +15,24 @@ if TYPE_CHECKING:
     from pipeline.measure.stats.gate import Gate, Passage
     from pipeline.measure.stats.verdict import Finding
 
+WhichArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="A B [C …]",
+        help="[NAME=]REF[:MODEL]: REF is report/FINGERPRINT, a run's id, 'last', or a "
+        "per_user.parquet; MODEL one of the report's. The first is the baseline; several of "
+        "one NAME are its seeds.",
+    ),
+]
+MetricOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Such as ndcg@20; '*' for all. Recall and NDCG if left out."),
+]
+GateOption = Annotated[
+    list[str] | None,
+    typer.Option(help="'ndcg@20 >= -0.5%': the exit code is not 0 where it fails."),
+]
+
 _TOLD = 12
 """Verdicts that are all printed; of more, those that show a difference."""
 
@@ -30,27 +48,13 @@ def add_to(app: typer.Typer) -> None:
 
 
 def compare(
-    which: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="A B [C …]",
-            help="[NAME=]REF[:MODEL]: REF is report/FINGERPRINT, a run's id, 'last', or a "
-            "per_user.parquet; MODEL one of the report's. The first is the baseline; several of "
-            "one NAME are its seeds.",
-        ),
-    ],
-    metric: Annotated[
-        list[str] | None,
-        typer.Option(help="Such as ndcg@20; '*' for all. Recall and NDCG if left out."),
-    ] = None,
+    which: WhichArgument,
+    metric: MetricOption = None,
     part: Annotated[
         list[str] | None, typer.Option("--slice", help="Such as tail; '*' for all slices.")
     ] = None,
     split: Annotated[str | None, typer.Option(help="Test if left out.")] = None,
-    gate: Annotated[
-        list[str] | None,
-        typer.Option(help="'ndcg@20 >= -0.5%': the exit code is not 0 where it fails."),
-    ] = None,
+    gate: GateOption = None,
     seeds: Annotated[
         bool, typer.Option(help="Take reports that differ in their seed alone as one.")
     ] = False,

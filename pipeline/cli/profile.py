@@ -10,16 +10,18 @@ import typer
 
 from pipeline import flow, measure
 from pipeline.artifacts import Store
+from pipeline.children import Children
 from pipeline.cli.options import DEFAULT_STORE, ConfigArgument, JsonOption, SetOption, StoreOption
 from pipeline.cli.output import print_json, print_table, remark, say
 from pipeline.cli.run import make
 from pipeline.config import load_config
 from pipeline.errors import ConfigError, suggest
-from pipeline.execute import Children, Order, threads_of
+from pipeline.execute import threads_of
 from pipeline.flow import Step
 from pipeline.measure.profile import Profile
 from pipeline.measure.profile.operators import Row
 from pipeline.measure.profile.words import stack_sentences
+from pipeline.orders import Order
 from pipeline.profiled import Asked, Found, profiled
 
 DEFAULT_SECONDS = 30.0

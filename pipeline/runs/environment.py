@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.execute import environment as installed
 from pipeline.hashing import fingerprint
+from pipeline.orders import environment as installed
 from pipeline.planner.machine import this_machine
 
 _GIT_SECONDS = 5

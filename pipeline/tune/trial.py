@@ -9,12 +9,14 @@ from typing import Any
 
 from pipeline import files, measure
 from pipeline.artifacts import Store
+from pipeline.children import Children
 from pipeline.config import Config, TrainConfig
 from pipeline.errors import PlotpointeError, StageKilledError
-from pipeline.execute import Children, Order, job_of, threads_of
+from pipeline.execute import threads_of
 from pipeline.flow import Step
 from pipeline.hashing import fingerprint
 from pipeline.measure import Listener
+from pipeline.orders import Order, job_of
 from pipeline.sections import Section
 from pipeline.tune.limits import Curve, Limits, behind
 
