@@ -101,8 +101,9 @@ names = {number: name for name, number in SPLITS.items()}
 interactions["part"] = interactions["split"].map(names)
 when = pd.to_datetime(interactions["timestamp"], unit="s")
 figure, axis = plt.subplots()
-by_part = [when[interactions["part"] == name] for name in SPLITS]
-axis.hist(by_part, bins=40, stacked=True, label=[*SPLITS])
+shown = [name for name in SPLITS if (interactions["part"] == name).any()]
+by_part = [when[interactions["part"] == name] for name in shown]
+axis.hist(by_part, bins=40, stacked=True, label=shown)
 axis.set(title=f"interactions over time, split by {quality['split']['rule']}", ylabel="interactions")
 axis.legend(loc="upper left")
 plt.show()

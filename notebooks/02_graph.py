@@ -88,7 +88,7 @@ for axis, counts, what in (
 ):
     axis.hist(counts, bins=np.arange(counts.max() + 2) - 0.5)
     axis.axvline(np.median(counts), color="C1", linewidth=1)
-    axis.set(title=f"training interactions of a {what}, median {np.median(counts):g}",
+    axis.set(title=f"training interactions per {what}, median {np.median(counts):g}",
              xlabel="interactions", ylabel=f"{what}s")  # fmt: skip
 plt.show()
 assert taken.nnz == statistics["user_item"]["edges"]
