@@ -71,6 +71,7 @@ for axis, metric in zip(axes[0], shown, strict=True):
         axis.plot(*zip(*points, strict=True), label=step, marker="." if len(points) < 9 else "")
     axis.axvline(model.facts["best_epoch"], color="C6", linestyle=":")
     axis.set(title=metric, xlabel="epoch")
+    axis.xaxis.get_major_locator().set_params(integer=True)
 axes[0][0].legend()
 plt.show()
 chosen = dict(curves[model.facts["select_metric"]]["train"])
@@ -127,9 +128,9 @@ tasks[tasks["task"] != "other"].nlargest(8, "seconds").set_index(["step", "task"
 costs = pd.DataFrame({name: step["cost"] for name, step in made.items()}).T
 figure, axes = plt.subplots(1, 3, figsize=(8, 0.24 * len(costs) + 0.9), sharey=True)
 drawn = (
-    ("wall_seconds", 1, "seconds (light: processor)"),
-    ("peak_rss_bytes", 2**20, "peak memory, MiB (light: mean)"),
-    ("energy_joules", 1, "energy, J"),
+    ("wall_seconds", 1, "seconds (light: busy)"),
+    ("peak_rss_bytes", 2**20, "peak MiB (light: mean)"),
+    ("energy_joules", 1, "joules"),
 )
 for axis, (name, unit, title) in zip(axes, drawn, strict=True):
     axis.barh(costs.index, costs[name].astype(float) / unit, height=0.6)
@@ -152,6 +153,7 @@ figure, axis = plt.subplots(figsize=(6, 2.2))
 epochs = np.arange(1, len(joules) + 1)
 axis.bar(epochs, joules, color=np.where(epochs <= best, "#0f766e", "#c9c4b8"))
 axis.set(title="energy of each epoch; grey: after the best", xlabel="epoch", ylabel="J")
+axis.xaxis.get_major_locator().set_params(integer=True)
 plt.show()
 whole = model.manifest["cost"]["energy_joules"]
 assert joules.sum() <= whole
