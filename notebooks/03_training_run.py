@@ -83,12 +83,7 @@ assert chosen[model.facts["best_epoch"]] == max(chosen.values())
 
 # %%
 made = {name: step for name, step in run["steps"].items() if step["made"]}
-ends = {
-    name: datetime.fromisoformat(
-        store.open(step["kind"], step["fingerprint"]).manifest["created_at"]
-    ).timestamp()
-    for name, step in made.items()
-}
+ends = {name: datetime.fromisoformat(step["ended_at"]).timestamp() for name, step in made.items()}
 takes = {name: step["cost"]["wall_seconds"] for name, step in made.items()}
 begins = {name: ends[name] - takes[name] for name in made}
 zero = min(begins.values())
