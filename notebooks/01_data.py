@@ -104,7 +104,7 @@ figure, axis = plt.subplots()
 shown = [name for name in SPLITS if (interactions["part"] == name).any()]
 by_part = [when[interactions["part"] == name] for name in shown]
 axis.hist(by_part, bins=40, stacked=True, label=shown)
-axis.set(title=f"interactions over time, split by {quality['split']['rule']}", ylabel="interactions")
+axis.set(title=f"split by {quality['split']['rule']}", xlabel="time", ylabel="interactions")
 axis.legend(loc="upper left")
 plt.show()
 summary = interactions.groupby("part").agg(

@@ -76,7 +76,8 @@ table.round(5)
 # %%
 for entry in entries:
     if entry.grams is not None and entry.factor is not None:
-        assert math.isclose(entry.grams, entry.joules / energy.grid.JOULES_PER_KWH * entry.factor[0])
+        kwh = entry.joules / energy.grid.JOULES_PER_KWH
+        assert math.isclose(entry.grams, kwh * entry.factor[0])
 known = {(e.source, e.place, *(e.factor or ("", "", ""))) for e in entries}
 pd.DataFrame(sorted(known, key=str), columns=["energy by", "place", "g/kWh", "source", "date"]).T
 
