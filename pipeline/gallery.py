@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import shorten, wrap
+from textwrap import wrap
 from typing import Any
 
 from pipeline import places
@@ -66,4 +66,4 @@ def strip(pictures: Pictures, items: Sequence[int], heading: str, notes: Sequenc
 
 
 def _folded(text: str, lines: int = 2) -> str:
-    return "\n".join(wrap(shorten(text, lines * _TITLE_WIDTH, placeholder="…"), _TITLE_WIDTH))
+    return "\n".join(wrap(text, _TITLE_WIDTH, max_lines=lines, placeholder="…"))

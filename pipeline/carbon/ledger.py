@@ -62,13 +62,15 @@ def _cost(artifact: Artifact) -> Mapping[str, Any]:
 def _of_run(
     record: Mapping[str, Any], name: str, step: Mapping[str, Any], artifact: Artifact | None
 ) -> Entry:
-    # A run that was forced again left another artifact: its time and place are not this step's.
+    # Records of before kept neither time nor place of a step. A run that was forced again left
+    # another artifact, whose time and place are not this step's.
     same = artifact is not None and _cost(artifact).get("wall_seconds") == step["cost"].get(
         "wall_seconds"
     )
     manifest = artifact.manifest if artifact is not None and same else {}
-    ended = manifest.get("created_at") or record.get("ended_at") or record.get("started_at")
-    grid = manifest.get("environment", {}).get("grid") or record.get("environment", {}).get("grid")
+    ended = step.get("ended_at") or manifest.get("created_at")
+    ended = ended or record.get("ended_at") or record.get("started_at")
+    grid = step.get("grid") or manifest.get("environment", {}).get("grid")
     return _entry(
         step["cost"],
         ended,

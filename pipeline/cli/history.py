@@ -149,7 +149,8 @@ def _print_alarms(found: "list[Watched]", rule: "Rule") -> None:
         for each in found
     ]
     columns = ("series", "", "before", "recent", "shift", "p (Holm)", "runs", "since")
-    print_table("recent runs against those before", columns, rows)
+    if rows:
+        print_table("recent runs against those before", columns, rows)
     say(
         f"{len(found)} series asked, those with too few runs left out; the chance of any false "
         f"alarm among them is {rule.alpha:.2g}; shifts below {rule.least:.0%} alarm nobody"

@@ -102,17 +102,21 @@ def diff(
     if given(context, "as_json", as_json):
         print_json(found.as_json())
         return
+    of_both = [each for each in found.metrics if None not in (each.a, each.b)]
+    alone = len(found.metrics) - len(of_both)
     parts = {
         "configuration": found.config,
         "code": found.git,
         "environment": found.environment,
         "costs of steps that both made": found.costs,
-        "metrics": found.metrics,
+        "metrics": of_both,
     }
     for title, changes in parts.items():
         if changes:
             columns = ("what", found.a, found.b, "change")
             print_table(title, columns, [_change(each) for each in changes])
+    if alone:
+        say(f"{alone:,} metrics are of one of the two runs alone; --json has them")
     same = [title for title, changes in parts.items() if not changes]
     if same:
         say(f"the same in both: {', '.join(same)}")

@@ -124,7 +124,10 @@ def _report_of_run(store: Store, ref: str) -> str | None:
     steps = json.loads((folder / matches[0] / RUN).read_text()).get("steps", {})
     step = steps.get("evaluate")
     if not step:
-        raise ArtifactError(f"run {matches[0]} made no report; its steps are {sorted(steps)}")
+        raise ArtifactError(
+            f"run {matches[0]} made no report; its steps are {sorted(steps)}. Name one that has: "
+            f"plotpointe runs --where 'steps.evaluate.kind = report'"
+        )
     return str(step["fingerprint"])
 
 

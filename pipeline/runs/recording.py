@@ -56,6 +56,8 @@ class Recording:
             "kind": step.kind,
             "fingerprint": artifact.fingerprint,
             "made": made_now,
+            "ended_at": artifact.manifest.get("created_at"),
+            "grid": artifact.manifest.get("environment", {}).get("grid"),
             "cost": cost,
             **traits_of(step),
         }

@@ -22,6 +22,8 @@ RANKED = YAML.replace("epochs: 3,", "epochs: 2, distill: {first: {epochs: 1}},")
     "baselines:", "rank: {candidates: 30, epochs: 2}\nbaselines:\n  ease: {model: ease}"
 )
 """The same shop with a second stage whose lists are learned back."""
+WITH_EASE = YAML.replace("baselines:", "baselines:\n  ease: {model: ease}")
+"""The same shop with a model in closed form, as the embedded shop has one."""
 STAGES = ("etl", "embed", "graph", "train", "evaluate", "index")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
 

@@ -107,7 +107,7 @@ class TestPairs:
 
     def test_a_run_without_report(self, compare):
         code, _, err = compare("20261120", KNN)
-        assert code == 4 and "made no report" in err
+        assert code == 4 and "made no report" in err and "plotpointe runs --where" in err
 
 
 class TestSeeds:

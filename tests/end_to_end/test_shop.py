@@ -134,6 +134,17 @@ def test_the_run_is_recorded_listed_shown_and_drawn(shop, tmp_path):
     assert same["config"] == same["metrics"] == []
 
 
+def test_a_difference_is_of_what_both_runs_measured(shop):
+    config, store, _ = shop
+    must("graph", config, "--store", store, "--force")
+    whole, alone = json.loads(must("runs", "--store", store, "--json"))[0], "last"
+    told = must("runs", "diff", whole["run_id"], alone, "--store", store)
+    assert "graph/wall_seconds" in told and "best_validation" not in told
+    assert "metrics are of one of the two runs alone" in told
+    named = json.loads(must("runs", "diff", whole["run_id"], alone, "--store", store, "--json"))
+    assert "best_validation" in {each["name"] for each in named["metrics"]}
+
+
 def test_the_history_of_the_shop_can_be_asked_and_made_again(shop):
     _, store, _ = shop
     asked = ("history", "trend", "ndcg@20", "--stage", "evaluate", "--store", store, "--json")

@@ -102,6 +102,15 @@ class TestLedger:
             7.2e6 + 3.6e6 + 1e6 + 5e6 + 1e6 + 100
         )
 
+    def test_a_step_that_was_made_again_keeps_its_own_time_and_place(self, store):
+        step = {"stage": "etl", "kind": "tables", "fingerprint": "7ab1e5", "made": True}
+        mine = {**GRID, "place": "FRA", "grams_per_kwh": 44.0}
+        before = {"cost": cost(), "ended_at": "2026-11-20T10:03:00+00:00", "grid": mine}
+        record(store, etl={**step, **before})
+        (found,) = (each for each in entries_of(store) if each.run != "-")
+        assert (found.ended_at.minute, found.place) == (3, "FRA")
+        assert found.factor == (44.0, "a table", "2023")
+
     def test_a_torn_record_is_passed_over(self, store):
         (store.root / "runs" / "r").mkdir(parents=True)
         (store.root / "runs" / "r" / "run.json").write_text('{"steps": ')

@@ -56,6 +56,9 @@ def test_a_run_leaves_its_configuration_circumstances_costs_and_artifacts(store)
     assert run["artifacts"] == {"train": f"model/{made['fingerprint']}"}
     assert run["metrics"]["train/wall_seconds"] == made["cost"]["wall_seconds"]
     assert run["ended_at"] >= run["started_at"]
+    manifest = store.open("model", made["fingerprint"]).manifest
+    assert made["ended_at"] == manifest["created_at"]
+    assert made["grid"] == manifest["environment"]["grid"]
 
 
 def test_a_second_run_is_another_record_that_made_nothing(store):

@@ -11,16 +11,15 @@
 # ---
 
 # %% [markdown]
-# # Pictures beside recommendations
+# # 6. Pictures beside recommendations
 #
-# What a user has, what is recommended, and why; then how good that is beside the baselines.
+# What a user has, what is recommended, and why.
 
 # %%
 import os
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 
 from pipeline import gallery
 from pipeline.artifacts import Store
@@ -28,6 +27,7 @@ from serving.bundle import Bundle
 from serving.messages import RecommendRequest
 from serving.recommender import Recommender
 
+plt.style.use("plotpointe.mplstyle")
 store = Store(os.environ.get("PLOTPOINTE_STORE", "../artifacts"))
 bundle = Bundle.open(store)
 recommender = Recommender(bundle)
@@ -63,26 +63,5 @@ gallery.strip(pictures, [recommender.row(i.id) for i in answer.items], "recommen
 plt.show()
 
 # %% [markdown]
-# ## How good is it?
-# Test split, 95 % bootstrap intervals over users; every number has its protocol card.
-
-# %%
-model = bundle.artifact.manifest["inputs"]["model"]
-report = next(r for r in store.all("report") if r.manifest["inputs"]["model"] == model)
-numbers = pd.DataFrame(report.json("metrics.json"))
-test = numbers[(numbers["split"] == "test") & (numbers["metric"] == "ndcg@20")]
-figure, axis = plt.subplots(figsize=(6, 0.6 * len(test) + 1))
-spread = [test["value"] - test["low"], test["high"] - test["value"]]
-axis.errorbar(test["value"], test["model"], xerr=spread, fmt="o", capsize=4)
-axis.set(xlabel="ndcg@20", title="test split")
-axis.invert_yaxis()
-plt.show()
-assert ((test["low"] <= test["value"]) & (test["value"] <= test["high"])).all()
-test[["model", "value", "low", "high"]]
-
-# %% [markdown]
-# Per user, paired, against each baseline:
-
-# %%
-for comparison in report.json("comparisons.json"):
-    print("-", comparison["verdict"])
+# New items need no training either: [how they are added](../docs/how-to/live-items.md) while the
+# service runs. How good all of this is: [the comparison](04_comparison.py).
