@@ -19,7 +19,7 @@ from pipeline.measure.errors import MeasureError
 if TYPE_CHECKING:
     from pipeline.runs.diff import Change
 
-_COLUMNS = ("run", "config", "started", "status", "made", "wall s")
+_COLUMNS = ("run", "config", "started", "status", "made", "steps s")
 _SHOWN = ("ndcg@20", "recall@20", "best_validation")
 """Metrics that a list shows without being asked."""
 
