@@ -1,6 +1,6 @@
 """The service under load: what each kind of request takes, beside an empty handler in the same run.
 
-python -m benchmarks.service --store /tmp/elec/store [--seconds 5 --workers 1 --only known]
+python -m benchmarks.service --store STORE [--seconds 5 --workers 1 --only known]
 
 Server and load generator share the machine. The empty handler is FastAPI on the same server with
 nothing to do: no framework that answers JSON over HTTP goes faster than that here.

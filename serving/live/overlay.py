@@ -14,6 +14,8 @@ from pipeline.arrays import Floats, Rows
 from pipeline.ids import UNKNOWN
 from serving.live.grown import Edges
 
+_NOTHING = np.empty(0, dtype=np.float32)
+
 Fields = Mapping[str, Any]
 """Columns of the items table by name."""
 
@@ -33,7 +35,7 @@ class Added:
     edges: Mapping[str, Edges]
     """By modality."""
     content: Mapping[str, Floats]
-    """By modality, for those it has."""
+    """By modality, for those it has; of length 0 once it is gone."""
     digest: str
     """Of what was sent."""
 
@@ -94,7 +96,9 @@ class Overlay:
     def without(self, key: str, row: int) -> "Overlay":
         """Return the state without an item."""
         gone = np.union1d(self.gone, [row])
-        return replace(self, rows={**self.rows, key: UNKNOWN}, gone=gone)
+        added = [*self.added]
+        _forget(added, row - self.first)
+        return replace(self, rows={**self.rows, key: UNKNOWN}, gone=gone, added=tuple(added))
 
     def forms(self, rows: Rows) -> Rows:
         """Return rows with those that took their place, sorted."""
@@ -108,6 +112,12 @@ class Overlay:
                 found.add(later)
                 waiting.append(later)
         return np.array(sorted(found), dtype=np.int64)
+
+
+def _forget(added: list[Added], at: int) -> None:
+    """Let go of what an added item that is gone held of its content; where it stood stays."""
+    if at >= 0:
+        added[at] = replace(added[at], content=dict.fromkeys(added[at].content, _NOTHING))
 
 
 class _Draft:
@@ -126,6 +136,7 @@ class _Draft:
         if before != UNKNOWN:
             self.newer[before] = row
             self.gone.append(before)
+            _forget(self.added, before - self.overlay.first)
         self.added.append(item)
         self.rows[item.key] = row
 

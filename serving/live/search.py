@@ -21,13 +21,12 @@ def most_alike(
     if len(overlay.gone):
         shown = np.setdiff1d(np.flatnonzero(content.present), overlay.gone)
     rows, scores = content.nearest(query[None], shown, k)
-    further = [
-        (overlay.first + at, float(item.content[modality] @ query))
-        for at, item in enumerate(overlay.added)
-        if modality in item.content
-    ]
     gone = {*overlay.gone.tolist()}
-    fresh = [each for each in further if each[0] not in gone]
+    fresh = [
+        (row, float(item.content[modality] @ query))
+        for row, item in enumerate(overlay.added, overlay.first)
+        if modality in item.content and row not in gone
+    ]
     rows = np.concatenate([rows[0], [row for row, _ in fresh]]).astype(np.int64)
     scores = np.concatenate([scores[0], [score for _, score in fresh]]).astype(np.float32)
     order = np.lexsort((rows, -scores))[:k]

@@ -130,6 +130,15 @@ class TestOverlay:
         first = fresh.first
         assert again.forms(np.array([1, 7])).tolist() == [1, 7, first + 2, first + 3]
 
+    def test_what_is_gone_holds_no_content_and_stays_warm(self, base, fresh):
+        again = fresh.with_added([(added("poor", np.ones(WIDTH)), UNKNOWN)])
+        less = again.without("best", again.rows["best"])
+        held = [item.content["text"].size for item in less.added]
+        assert held == [0, 0, 12, 12]  # deleted, replaced, still there, new
+        assert [item.content["text"].size for item in fresh.added] == [12, 12, 12]
+        bundle = live(base, less)
+        assert {bundle.tier(less.first + at) for at in range(4)} == {"warm"}
+
     def test_a_deleted_item_that_comes_again_is_a_new_one(self, fresh):
         again = fresh.with_added([(added("i6", np.ones(WIDTH)), 6)])
         assert again.rows["i6"] == fresh.first + 3 and 6 in again.gone
