@@ -19,9 +19,8 @@ from typing import Any, Generic, TypeVar
 from pipeline import errors
 from pipeline.errors import PlotpointeError, StageFailedError, StageKilledError
 from pipeline.measure.progress import Event, Forward, Listener, Metrics
+from pipeline.measure.rates import THREAD_VARIABLES
 from pipeline.orders import Order
-
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 R = TypeVar("R")
 Work = Callable[[Order, Listener], R]
@@ -145,8 +144,8 @@ def _end_with_parent() -> None:
 @contextmanager
 def _thread_limit(threads: int) -> Iterator[None]:
     """Let a child started inside see the limit before its first import reads it."""
-    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
     try:
         yield
     finally:

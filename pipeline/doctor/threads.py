@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from pipeline.doctor.finding import OK, SKIP, WARN, Finding
-
-_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+from pipeline.measure.rates import THREAD_VARIABLES
 
 
 def libraries() -> Iterator[Finding]:
@@ -40,7 +39,7 @@ def _name(pool: dict[str, object]) -> str:
 def environment() -> Iterator[Finding]:
     """Yield whether variables ask for more threads than there are cores, or contradict."""
     cores = len(os.sched_getaffinity(0))
-    asked = {name: os.environ[name] for name in _VARIABLES if os.environ.get(name)}
+    asked = {name: os.environ[name] for name in THREAD_VARIABLES if os.environ.get(name)}
     if not asked:
         yield Finding("threads", OK, "no variable sets threads; each stage sets its own")
         return

@@ -22,6 +22,7 @@ from pipeline.doctor import (
 from pipeline.doctor import store as artifacts
 from pipeline.doctor.examine import examine, worst
 from pipeline.doctor.finding import FAIL, OK, SKIP, WARN, Finding, score
+from pipeline.measure.rates import THREAD_VARIABLES
 from tests import worlds, worlds_bundle
 
 
@@ -148,7 +149,7 @@ class TestMachine:
 class TestThreads:
     def test_more_threads_than_cores_are_told(self, monkeypatch):
         monkeypatch.setattr(threads.os, "sched_getaffinity", lambda _: {0})
-        for name in threads._VARIABLES:
+        for name in THREAD_VARIABLES:
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("OMP_NUM_THREADS", "64")
         found = next(threads.environment())

@@ -270,11 +270,11 @@ class TestGpus:
         assert Nvml(library([(0, {})])).use() == GpuUse(64, 0.0)
 
     def test_a_machine_without_a_driver_has_none(self, monkeypatch, tmp_path):
-        monkeypatch.setattr(gpu, "_DEVICES", (tmp_path / "absent",))
+        monkeypatch.setattr(gpu, "DEVICES", (tmp_path / "absent",))
         assert gpu.gpus().use() is None
 
     def test_a_driver_that_does_not_answer_is_none(self, monkeypatch, tmp_path):
-        monkeypatch.setattr(gpu, "_DEVICES", (tmp_path,))
+        monkeypatch.setattr(gpu, "DEVICES", (tmp_path,))
         monkeypatch.setitem(sys.modules, "pynvml", library(None))
         assert gpu.gpus().use() is None
         monkeypatch.setitem(sys.modules, "pynvml", None)

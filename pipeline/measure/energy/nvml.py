@@ -3,12 +3,11 @@
 import importlib
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from pipeline.measure.gpu import DEVICES, visible
+
 _MILLI = 1e-3
-_DEVICES = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
-"""What the driver shows, the second under Windows' Linux; loading the library takes 20 ms."""
 
 
 @dataclass
@@ -54,26 +53,16 @@ class Board:
 
 def boards(library: Any = None) -> list[Board]:  # noqa: ANN401 - the module pynvml, or its like
     """Return the GPUs that this process may see, none where there is no driver."""
-    if library is None and not any(device.exists() for device in _DEVICES):
+    if library is None and not any(device.exists() for device in DEVICES):
         return []
     try:
         library = library or importlib.import_module("pynvml")
         library.nvmlInit()
-        chosen = _chosen(library.nvmlDeviceGetCount())
+        left = os.environ.get("CUDA_VISIBLE_DEVICES")
+        chosen = visible(library.nvmlDeviceGetCount(), left)
         found = [Board(library, library.nvmlDeviceGetHandleByIndex(at)) for at in chosen]
     except Exception:  # no package, no driver, no GPU: the library has an error for each
         return []
     for board in found:
         board.last = board._counter()
     return found
-
-
-def _chosen(count: int) -> list[int]:
-    """Return which GPUs CUDA_VISIBLE_DEVICES leaves; names that are no numbers leave all."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        return list(range(count))
-    named = [part.strip() for part in visible.split(",") if part.strip()]
-    if not all(part.lstrip("-").isdigit() for part in named):
-        return list(range(count))
-    return [int(part) for part in named if 0 <= int(part) < count]
