@@ -3,7 +3,6 @@
 import csv
 from collections.abc import Mapping
 from enum import StrEnum
-from importlib.resources import files as resources
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -79,7 +78,7 @@ def report(
     if to_csv:
         _write_csv(to_csv, entries, table.currency)
     if to_html:
-        to_html.write_text(page(found, _style()), encoding="utf-8")
+        to_html.write_text(page(found), encoding="utf-8")
         remark(f"wrote {to_html}")
     if as_json:
         print_json(found.as_dict())
@@ -154,12 +153,6 @@ def _write_csv(path: Path, entries: list[Entry], currency: str) -> None:
                 )
             )  # fmt: skip
     remark(f"wrote {path}")
-
-
-def _style() -> str:
-    """Return the style of the service's page, so that all pages look alike."""
-    sheet = resources("serving") / "dashboard" / "static" / "style.css"
-    return sheet.read_text(encoding="utf-8")
 
 
 @group.command("regions")

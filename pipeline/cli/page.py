@@ -18,7 +18,7 @@ from pipeline.gallery import Pictures
 from pipeline.runs.listing import LAST
 
 if TYPE_CHECKING:
-    from pipeline.runs.page.report import Sample, Shown
+    from pipeline.runs.report import Sample, Shown
 
 _USERS, _HAS, _GETS = 3, 6, 10
 _THUMBNAIL = (220, 275)
@@ -36,8 +36,8 @@ def report(
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Write a run's page: quality, verdicts, curves, costs and recommendations, in one file."""
-    from pipeline.runs.page.report import report_page
-    from pipeline.runs.page.subject import subject_of
+    from pipeline.runs.report import report_page
+    from pipeline.runs.subject import subject_of
 
     place = Store(store)
     subject = subject_of(place, run)
@@ -58,7 +58,7 @@ def _samples(store: Store, bundle: Artifact | None) -> "Sequence[Sample]":
 
 
 def _asked(store: Store, bundle: Artifact) -> "list[Sample]":
-    from pipeline.runs.page.report import Sample
+    from pipeline.runs.report import Sample
     from serving.messages import RecommendRequest
 
     recommender, pictures = open_recommender(store, bundle.fingerprint), Pictures.of(store, bundle)
@@ -79,7 +79,7 @@ def _why(item: Any) -> str:  # noqa: ANN401 - serving's messages, imported late
 
 
 def _shown(pictures: Pictures, row: int, why: str) -> "Shown":
-    from pipeline.runs.page.report import Shown
+    from pipeline.runs.report import Shown
 
     return Shown(str(pictures.titles[row]), why, thumbnail(pictures.file(row)))
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ConfigError, MissingExtraError
+from pipeline.page.charts import line_chart
+from pipeline.page.html import Panel, page
 from pipeline.runs.curves import Curves, Points
-from pipeline.runs.page.charts import line_chart
-from pipeline.runs.page.html import Panel, page
 
 _NEEDS = "curves are drawn with {0}: pip install 'plotpointe[track]'"
 _ROWS, _NARROWEST = 14, 40

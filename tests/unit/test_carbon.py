@@ -2,8 +2,10 @@
 
 import csv
 import json
+import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from itertools import combinations
 
 import pytest
 from typer.testing import CliRunner
@@ -13,7 +15,7 @@ from pipeline.artifacts import Store
 from pipeline.carbon.allowance import Allowance, used_this_month
 from pipeline.carbon.ledger import entries_of
 from pipeline.carbon.page import page
-from pipeline.carbon.plots import bars, scatter
+from pipeline.carbon.plots import scatter
 from pipeline.carbon.prices import load_prices
 from pipeline.carbon.regions import cheapest, elsewhere
 from pipeline.carbon.report import Terms, points_of, report_on
@@ -294,7 +296,7 @@ class TestPage:
         points = [Point("a<b>&", 10.0, 0.1), Point("c", 1000.0, 0.2)]
         listed = priced([entry("<script>"), entry("embed")], price())
         looked = Looked()
-        looked.feed(page(report_on(listed, points, Terms("own", "USD")), "body {}"))
+        looked.feed(page(report_on(listed, points, Terms("own", "USD"))))
         assert looked.open == []
         assert looked.asked == []
         assert "<script>" in "".join(looked.text), "shown, not run"
@@ -302,13 +304,18 @@ class TestPage:
     def test_it_draws_without_points_and_without_energy(self):
         looked = Looked()
         listed = priced([entry(joules=None, grams=None)], price())
-        looked.feed(page(report_on(listed, [], Terms("own", "USD")), ""))
+        looked.feed(page(report_on(listed, [], Terms("own", "USD"))))
         assert looked.open == []
 
-    def test_longer_bars_are_more(self):
-        drawn = bars("x", [("a", 1.0, "1"), ("b", 3.0, "3")])
-        widths = [float(part.split('"')[0]) for part in drawn.split('width="')[1:]]
-        assert widths[1] == pytest.approx(3 * widths[0], rel=0.01)
+    def test_names_of_points_side_by_side_do_not_cover_each_other(self):
+        points = [Point(f"model {n}", 100.0 + n, 0.1) for n in range(8)]
+        drawn = scatter("x", [*points, Point("far", 1e5, 0.3)], points[:1], "ndcg@20")
+        name = r'<text x="([\d.]+)" y="([\d.]+)" text-anchor="(\w+)" class="ink"'
+        named = re.findall(name, drawn)
+        assert 3 <= len(named) < 9, "those without room are told by their dot's title"
+        spans = [(float(x) - 110 * (side == "end"), float(y)) for x, y, side in named]
+        for (a, y), (b, z) in combinations(spans, 2):
+            assert abs(a - b) >= 110 or abs(y - z) >= 12
 
     def test_one_point_can_be_drawn(self):
         only = [Point("a", 1.0, 0.0)]
@@ -324,7 +331,7 @@ class TestPage:
             tab.look(390, 800, dark=True)
             tab.open(path.as_uri())
             tab.see("Scope 2")
-            assert tab.run("document.querySelectorAll('svg .dot').length") == 3
+            assert tab.run("document.querySelectorAll('svg circle').length") == 3
             assert tab.run("document.documentElement.scrollWidth") <= 390
             assert tab.requests == [path.as_uri()]
             assert tab.complaints == []

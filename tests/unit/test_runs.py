@@ -13,15 +13,15 @@ from pipeline.config import Config, DataConfig, RuntimeConfig
 from pipeline.errors import ArtifactError, ConfigError, DataError
 from pipeline.measure.progress import Event, Metrics, Silent
 from pipeline.measure.track import Record
+from pipeline.page import charts, html
 from pipeline.runs import draw
 from pipeline.runs.curves import Curves, curves_of
 from pipeline.runs.environment import environment_id, environment_of, git_state
 from pipeline.runs.listing import Condition, headline, look
 from pipeline.runs.numbers import facts_of, headline_of
-from pipeline.runs.page import charts, html
-from pipeline.runs.page.report import report_page
-from pipeline.runs.page.subject import subject_of
 from pipeline.runs.recording import opened, traits_of
+from pipeline.runs.report import report_page
+from pipeline.runs.subject import subject_of
 from tests import worlds
 from tests.run_worlds import write_run
 from tests.unit.test_execute import step
@@ -282,20 +282,25 @@ def _model(into):
 
 class TestPages:
     def test_ticks_are_round_and_hold_all_values(self):
-        scale = charts._Scale.over([0.013, 0.27], 0, 100)
+        scale = charts.Scale.over([0.013, 0.27], 0, 100)
         assert scale.ticks[0] <= 0.013 and scale.ticks[-1] >= 0.27
         assert scale(scale.ticks[0]) == 0 and scale(scale.ticks[-1]) == 100
         assert [charts.nice(x) for x in (0.03, 0.011, 7, 1)] == [0.05, 0.02, 10, 1]
 
+    def test_longer_bars_are_more(self):
+        drawn = charts.bar_chart([charts.Bar("a", 1.0, "1"), charts.Bar("b", 3.0, "3")], "x")
+        widths = [float(part.split('"')[0]) for part in drawn.split('width="')[1:]]
+        assert widths[1] == pytest.approx(3 * widths[0], rel=0.01)
+
     def test_one_value_has_a_scale_as_well(self):
-        scale = charts._Scale.over([5.0, 5.0], 0, 100)
+        scale = charts.Scale.over([5.0, 5.0], 0, 100)
         assert 0 <= scale(5.0) <= 100
 
     def test_what_comes_from_data_is_escaped(self):
         bad = "<script>alert(1)</script>"
         shown = charts.line_chart({bad: [(1, 2.0), (2, 3.0)]}, bad, bad)
         shown += charts.interval_chart([charts.Measured(bad, 0.1, 0.0, 0.2)], bad)
-        shown += charts.time_chart([charts.Span(bad, 1.0, 0, bad)])
+        shown += charts.bar_chart([charts.Bar(bad, 1.0, bad)], bad)
         shown += html.table([bad], [[bad]]) + html.tiles([(bad, bad)]) + html.paragraphs([bad])
         shown += html.page(bad, bad, [html.Panel(bad, "")], foot=bad) + html.folded(bad, "")
         assert "<script" not in shown

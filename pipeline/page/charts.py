@@ -1,4 +1,4 @@
-"""Plots as SVG: curves, intervals, and where time went. Colours come from the page's style."""
+"""Plots as SVG: curves, intervals, bars. Colours come from the page's style."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,8 +7,8 @@ from html import escape
 
 from pipeline.runs.curves import Points
 
-_WIDTH, _HEIGHT = 480, 230
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 10, 8, 46
+WIDTH, HEIGHT = 480, 230
+LEFT, RIGHT, TOP, BOTTOM = 48, 10, 8, 46
 _COLOURS = 7
 _ROW = 24
 _LABEL = 132
@@ -20,14 +20,14 @@ _LETTER = 6.0
 def line_chart(series: Mapping[str, Points], what: str, count: str) -> str:
     """Return curves over a count, with a legend below."""
     points = [point for each in series.values() for point in each]
-    x = _Scale.over([p[0] for p in points], _LEFT, _WIDTH - _RIGHT, finest=1.0)
-    y = _Scale.over([p[1] for p in points], _HEIGHT - _BOTTOM, _TOP)
-    parts = [_y_axis(y), _x_axis(x, count)]
+    x = Scale.over([p[0] for p in points], LEFT, WIDTH - RIGHT, finest=1.0)
+    y = Scale.over([p[1] for p in points], HEIGHT - BOTTOM, TOP)
+    parts = [y_axis(y), _x_axis(x, count)]
     for at, each in enumerate(series.values()):
         path = " ".join(f"{x(count):.1f},{y(value):.1f}" for count, value in each)
         parts.append(f'<polyline class="s{at % _COLOURS}" points="{path}"/>')
     parts.append(_legend([*series]))
-    return _svg(f"{what} by {count}: {', '.join(series)}", _HEIGHT, parts)
+    return svg(f"{what} by {count}: {', '.join(series)}", HEIGHT, parts)
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Measured:
 def interval_chart(numbers: Sequence[Measured], what: str) -> str:
     """Return one row a number: a point, and a line from end to end of its interval."""
     ends = [v for n in numbers for v in (n.value, n.low, n.high) if v is not None]
-    x = _Scale.over([*ends, 0.0], _LABEL, _WIDTH - 52)
+    x = Scale.over([*ends, 0.0], _LABEL, WIDTH - 52)
     high = _ROW * len(numbers) + 24
     parts = [_x_grid(x, high - 20)]
     for at, number in enumerate(numbers):
@@ -58,38 +58,37 @@ def interval_chart(numbers: Sequence[Measured], what: str) -> str:
         parts.append(f'<circle cx="{x(number.value):.1f}" cy="{middle}" r="4"/>')
         text_at = x(number.value if number.high is None else number.high) + 8
         parts.append(f'<text x="{text_at:.1f}" y="{middle + 4}">{number.value:.4f}</text></g>')
-    return _svg(f"{what}, with 95 % intervals", high, parts)
+    return svg(f"{what}, with 95 % intervals", high, parts)
 
 
 @dataclass(frozen=True)
-class Span:
-    """A task with the seconds it took; ``depth`` 0 is a step of the run."""
+class Bar:
+    """A named value and how it is spelled; ``depth`` 0 is a whole, more is a part of one above."""
 
     name: str
-    seconds: float
-    depth: int
-    note: str = ""
+    value: float
+    told: str
+    depth: int = 0
 
 
-def time_chart(spans: Sequence[Span]) -> str:
-    """Return one bar a task, those inside another below it and paler."""
-    x = _Scale.over([0.0, *(s.seconds for s in spans)], _LABEL, _WIDTH - 100)
+def bar_chart(bars: Sequence[Bar], what: str) -> str:
+    """Return one horizontal bar a row, parts of another below it and paler."""
+    x = Scale.over([0.0, *(bar.value for bar in bars)], _LABEL, WIDTH - 100)
     parts = []
-    for at, span in enumerate(spans):
+    for at, bar in enumerate(bars):
         middle = _ROW * at + _ROW / 2
-        inner = ' class="s0 inner"' if span.depth else ' class="s0"'
-        wide = max(1.0, x(span.seconds) - x(0.0))
-        text = f"{spelled(span.seconds)} s{' · ' + span.note if span.note else ''}"
+        inner = ' class="s0 inner"' if bar.depth else ' class="s0"'
+        wide = max(1.0, x(bar.value) - x(0.0))
         parts.append(
-            f"<g{inner}>{_label(span.name, middle, 12 * span.depth)}"
+            f"<g{inner}>{_label(bar.name, middle, 12 * bar.depth)}"
             f'<rect x="{_LABEL}" y="{middle - 7}" width="{wide:.1f}" height="14" rx="3"/></g>'
-            f'<text x="{_LABEL + wide + 8:.1f}" y="{middle + 4}">{escape(text)}</text>'
+            f'<text x="{_LABEL + wide + 8:.1f}" y="{middle + 4}">{escape(bar.told)}</text>'
         )
-    return _svg("Wall time of each step and of the tasks inside", _ROW * len(spans) + 4, parts)
+    return svg(what, _ROW * len(bars) + 4, parts)
 
 
 @dataclass(frozen=True)
-class _Scale:
+class Scale:
     """Numbers to places; ``ticks`` are round numbers within."""
 
     low: float
@@ -103,7 +102,7 @@ class _Scale:
     @classmethod
     def over(
         cls, values: Sequence[float], start: float, stop: float, finest: float = 0.0
-    ) -> "_Scale":
+    ) -> "Scale":
         """Return the scale that spans ``values`` up to round numbers, ``finest`` apart or more."""
         low, high = min(values), max(values)
         if high <= low:
@@ -120,6 +119,7 @@ class _Scale:
         return spelled(value) if self.digits > _MOST_DIGITS else f"{value:,.{self.digits}f}"
 
     def __call__(self, value: float) -> float:
+        """Return the place of a value."""
         share = (value - self.low) / (self.high - self.low)
         return self.start + share * (self.stop - self.start)
 
@@ -139,23 +139,24 @@ def spelled(value: float) -> str:
     return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
-def _y_axis(y: _Scale) -> str:
+def y_axis(y: Scale) -> str:
+    """Return lines across a chart at round values, named."""
     return "".join(
-        f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(t):.1f}" y2="{y(t):.1f}"/>'
-        f'<text x="{_LEFT - 8}" y="{y(t) + 4:.1f}" text-anchor="end">{y.tick(t)}</text>'
+        f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(t):.1f}" y2="{y(t):.1f}"/>'
+        f'<text x="{LEFT - 8}" y="{y(t) + 4:.1f}" text-anchor="end">{y.tick(t)}</text>'
         for t in y.ticks
     )
 
 
-def _x_axis(x: _Scale, count: str) -> str:
-    base = _HEIGHT - _BOTTOM + 16
+def _x_axis(x: Scale, count: str) -> str:
+    base = HEIGHT - BOTTOM + 16
     ticks = "".join(
         f'<text x="{x(t):.1f}" y="{base}" text-anchor="middle">{x.tick(t)}</text>' for t in x.ticks
     )
-    return ticks + f'<text x="{_LEFT}" y="{_HEIGHT - 6}">{escape(count)}</text>'
+    return ticks + f'<text x="{LEFT}" y="{HEIGHT - 6}">{escape(count)}</text>'
 
 
-def _x_grid(x: _Scale, high: float) -> str:
+def _x_grid(x: Scale, high: float) -> str:
     return "".join(
         f'<line class="grid" x1="{x(t):.1f}" x2="{x(t):.1f}" y1="0" y2="{high}"/>'
         f'<text x="{x(t):.1f}" y="{high + 14}" text-anchor="middle">{x.tick(t)}</text>'
@@ -164,28 +165,33 @@ def _x_grid(x: _Scale, high: float) -> str:
 
 
 def _legend(names: Sequence[str]) -> str:
-    parts, left = [], _LEFT + 60.0
+    parts, left = [], LEFT + 60.0
     for at, name in enumerate(names):
         parts.append(
             f'<g class="s{at % _COLOURS}">'
-            f'<rect x="{left:.0f}" y="{_HEIGHT - 15}" width="10" height="10" rx="2"/>'
-            f'<text x="{left + 15:.0f}" y="{_HEIGHT - 6}">{escape(name)}</text></g>'
+            f'<rect x="{left:.0f}" y="{HEIGHT - 15}" width="10" height="10" rx="2"/>'
+            f'<text x="{left + 15:.0f}" y="{HEIGHT - 6}">{escape(name)}</text></g>'
         )
         left += 34 + _LETTER * len(name)
     return "".join(parts)
 
 
+def short(name: str, longest: int) -> str:
+    """Return a name cut to so many letters, escaped."""
+    return escape(name if len(name) <= longest else f"{name[: longest - 1]}…")
+
+
 def _label(name: str, middle: float, indent: float = 0) -> str:
-    longest = int((_LABEL - 12 - indent) / _LETTER)
-    shown = name if len(name) <= longest else f"{name[: longest - 1]}…"
+    shown = short(name, int((_LABEL - 12 - indent) / _LETTER))
     return (
-        f'<text class="ink" x="{indent}" y="{middle + 4}">{escape(shown)}'
+        f'<text class="ink" x="{indent}" y="{middle + 4}">{shown}'
         f"<title>{escape(name)}</title></text>"
     )
 
 
-def _svg(title: str, high: float, parts: Sequence[str]) -> str:
+def svg(title: str, high: float, parts: Sequence[str]) -> str:
+    """Return a drawing as wide as all others."""
     return (
-        f'<svg viewBox="0 0 {_WIDTH} {high:.0f}" role="img" aria-label="{escape(title)}">'
+        f'<svg viewBox="0 0 {WIDTH} {high:.0f}" role="img" aria-label="{escape(title)}">'
         f"{''.join(parts)}</svg>"
     )

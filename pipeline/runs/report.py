@@ -15,17 +15,17 @@ from pipeline.evaluate.summary import (
     re_ranked,
     summary,
 )
-from pipeline.runs.numbers import report_numbers
-from pipeline.runs.page.charts import (
+from pipeline.page.charts import (
+    Bar,
     Measured,
-    Span,
+    bar_chart,
     interval_chart,
     line_chart,
     spelled,
-    time_chart,
 )
-from pipeline.runs.page.html import Panel, folded, page, paragraphs, table, tiles
-from pipeline.runs.page.subject import Subject
+from pipeline.page.html import Panel, folded, page, paragraphs, table, tiles
+from pipeline.runs.numbers import report_numbers
+from pipeline.runs.subject import Subject
 
 _CHARTS = ("ndcg", "recall")
 _SHORTEST = 0.01
@@ -186,28 +186,36 @@ def _costs(run: Mapping[str, Any]) -> Iterator[Panel]:
     steps = run.get("steps", {})
     if not steps:
         return
-    spans = [*_spans(steps)]
+    drawn = bar_chart([*_bars(steps)], "Wall time of each step and of the tasks inside")
     header = ["step", "made", "wall s", "cpu s", "peak MB", "read MB", "written MB", "Wh", "g CO₂e"]
     rows = [
         [name, "now" if s["made"] else "before", *_cost(s["cost"])] for name, s in steps.items()
     ]
-    yield Panel("What it took", time_chart(spans) + table(header, rows))
+    yield Panel(
+        "What it took",
+        drawn + table(header, rows),
+    )
 
 
-def _spans(steps: Mapping[str, Any]) -> Iterator[Span]:
+def _bars(steps: Mapping[str, Any]) -> Iterator[Bar]:
     longest = max((s["cost"].get("wall_seconds") or 0.0) for s in steps.values())
     for name, step in steps.items():
         seconds = step["cost"].get("wall_seconds") or 0.0
-        yield Span(name, seconds, 0, "" if step["made"] else "before")
+        yield _bar(name, seconds, 0, "" if step["made"] else "before")
         yield from _inside(step["cost"], 1, _SHORTEST * longest)
 
 
-def _inside(cost: Mapping[str, Any], depth: int, least: float) -> Iterator[Span]:
+def _inside(cost: Mapping[str, Any], depth: int, least: float) -> Iterator[Bar]:
     for task in cost.get("tasks") or ():
         if task["wall_seconds"] >= least:
             times = f"{task['times']} times" if task.get("times", 1) > 1 else ""
-            yield Span(task["name"], task["wall_seconds"], depth, times)
+            yield _bar(task["name"], task["wall_seconds"], depth, times)
             yield from _inside(task, depth + 1, least)
+
+
+def _bar(name: str, seconds: float, depth: int, note: str) -> Bar:
+    told = f"{spelled(seconds)} s · {note}" if note else f"{spelled(seconds)} s"
+    return Bar(name, seconds, told, depth)
 
 
 def _cost(cost: Mapping[str, Any]) -> list[str]:

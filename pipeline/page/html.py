@@ -18,12 +18,13 @@ class Panel:
 
 def page(title: str, lead: str, panels: Iterable[Panel], tiles: str = "", foot: str = "") -> str:
     """Return a whole page; ``tiles`` is HTML that stands above the panels."""
-    style = files("pipeline.runs.page").joinpath("style.css").read_text()
+    style = files("pipeline.page").joinpath("style.css").read_text()
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta name="color-scheme" content="light dark">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{style}</style></head>\n<body>\n"
+        f'<title>{escape(title)}</title>\n<link rel="icon" href="data:,">\n'
+        f"<style>\n{style}</style></head>\n<body>\n"
         f'<header><div><h1>{escape(title)}</h1><p class="lead">{escape(lead)}</p></div></header>\n'
         f"<main>\n{tiles}{_panels(panels)}</main>\n<footer>{escape(foot)}</footer>\n</body></html>\n"
     )
