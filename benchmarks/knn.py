@@ -20,9 +20,9 @@ import faiss
 import numpy as np
 
 from pipeline.arrays import Floats, Rows
+from pipeline.crew import Crew
 from pipeline.graph.approximate import near_others
 from pipeline.graph.audit import Exact, Sides
-from pipeline.graph.crew import Crew
 from pipeline.graph.distinct import Distinct
 from pipeline.graph.neighbors import nearest_others
 from pipeline.graph.ranked import Edges

@@ -53,6 +53,9 @@ class TrainConfig(Section):
     batch_size: int = Field(2048, ge=1)
     """Positives per step; changes results. One propagation serves them all: large data wants large
     batches."""
+    steps_per_epoch: int | None = Field(None, ge=1)
+    """Steps of an epoch, in place of ``batch_size``: batches grow with the load, in whole groups of
+    ``in_batch``, so that an epoch takes as many propagations at any size."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the networks over content and of the projections of attention in a step, by autocast;
     parameters, propagation and loss stay float32. For GPUs; changes results a little."""
@@ -179,6 +182,14 @@ class TrainConfig(Section):
     average: float = Field(0.0, ge=0, lt=1)
     """Decay per step of the moving average of the weights, which is then what is validated and
     kept; 0 keeps the weights themselves."""
+
+    def sized(self, positives: int) -> "TrainConfig":
+        """Return the same with the ``batch_size`` that so many positives get."""
+        if self.steps_per_epoch is None:
+            return self
+        groups = max(1, round(positives / self.steps_per_epoch / self.in_batch))
+        changed = {"batch_size": groups * self.in_batch, "steps_per_epoch": None}
+        return self.model_copy(update=changed)
 
 
 class BaselineConfig(Section):

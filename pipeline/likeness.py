@@ -4,9 +4,11 @@ What diversity is measured by and what re-ranking spreads a list over; used by t
 the service.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +16,7 @@ import pyarrow.compute as pc
 import scipy.sparse as sp
 
 from pipeline.arrays import Flags, Floats, Rows
+from pipeline.crew import Crew
 
 _GATHERED_AT_ONCE = 1 << 24
 """Numbers held when vectors are gathered: 64 MB of float32."""
@@ -122,20 +125,42 @@ def mean_distances(likeness: Likeness, rows: Rows) -> Floats:
     """Return each list's intra-list distance: the mean of 1 - cosine over its pairs.
 
     Ziegler et al., 2005 (similarity); Zhang and Hurley, 2008 (distance). Pairs with an item that
-    is not known are left out; a list without a pair has 0. The sum of all cosines of n unit
-    vectors is the squared length of their sum, so a list costs n additions, not n^2 products.
+    is not known are left out; a list without a pair has 0.
 
     Shapes:
         rows: (B, L), ``UNKNOWN`` where a list has ended. returns: (B,), between 0 and 2.
     """
-    distances = np.empty(len(rows))
-    for block in _blocks(len(rows), likeness.vectors.shape[1]):
-        lists = _as_matrix(rows[block], likeness.known)
-        counts = np.diff(lists.indptr)
-        total = _lengths(lists @ likeness.vectors) ** 2 - counts
-        cosine = total / np.maximum(1, counts * (counts - 1.0))
-        distances[block] = np.where(counts > 1, 1 - cosine, 0)
-    return distances.clip(0, 2)
+    whole: Floats = mean_distances_at(likeness, rows, [rows.shape[1]])[0]
+    return whole
+
+
+def mean_distances_at(
+    likeness: Likeness, rows: Rows, ks: Sequence[int], crew: Crew | None = None
+) -> Floats:
+    """Return ``mean_distances`` of the first k of each list, for several k at once.
+
+    The sum of all cosines of n unit vectors is the squared length of their sum, so a list costs n
+    additions, not n^2 products, and a longer one only what it has more.
+
+    Shapes:
+        rows: (B, L). ks: K lengths, rising. returns: (K, B).
+    """
+
+    def distances(block: slice) -> Floats:
+        """Return the distances of some lists."""
+        found = np.empty((len(ks), block.stop - block.start))
+        total: Any = 0
+        counts = np.zeros(found.shape[1], dtype=np.int64)
+        for at, (start, end) in enumerate(pairwise([0, *ks])):
+            more = _as_matrix(rows[block, start:end], likeness.known)
+            total, counts = more @ likeness.vectors + total, counts + np.diff(more.indptr)
+            cosine = (_lengths(total) ** 2 - counts) / np.maximum(1, counts * (counts - 1.0))
+            found[at] = np.where(counts > 1, 1 - cosine, 0).clip(0, 2)
+        return found
+
+    blocks = _blocks(len(rows), likeness.vectors.shape[1])
+    parts = crew.each(distances, blocks) if crew else map(distances, blocks)
+    return np.concatenate([np.empty((len(ks), 0)), *parts], axis=1)
 
 
 def mean_distances_naive(likeness: Likeness, rows: Rows) -> Floats:
@@ -158,7 +183,7 @@ def mean_distances_naive(likeness: Likeness, rows: Rows) -> Floats:
 def _blocks(lists: int, width: int) -> Iterator[slice]:
     step = max(1, _GATHERED_AT_ONCE // max(1, width))
     for start in range(0, lists, step):
-        yield slice(start, start + step)
+        yield slice(start, min(start + step, lists))
 
 
 def _as_matrix(rows: Rows, known: Flags) -> sp.csr_matrix:

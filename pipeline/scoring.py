@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -10,12 +9,13 @@ import scipy.sparse as sp
 
 from pipeline.arrays import Flags, Floats, Rows
 from pipeline.artifacts import Artifact
+from pipeline.crew import Crew
 from pipeline.errors import ArtifactError
 from pipeline.ids import UNKNOWN
 from pipeline.interactions import entries
 from pipeline.nearest import Ties, top_k_of_scores
 from pipeline.sparse_top import top_k_sparse
-from pipeline.tiled import USERS, Asked, top_k_tiled
+from pipeline.tiled import USERS, Asked, Tiles
 
 LARGE = 16_384
 """Items above which scorers make lists without all scores, where they can."""
@@ -24,22 +24,29 @@ LARGE = 16_384
 class Scorer(Protocol):
     """Scores all items for users; larger is better.
 
-    One that also has ``top`` makes its lists itself, in a large catalogue, without all scores.
+    One that is ``Listing`` makes its lists itself, in a large catalogue, without all scores.
     """
 
     def scores(self, users: Rows) -> Floats:
         """Return a fresh (B, N) float32 array for the given user rows."""
 
 
+class Lister(Protocol):
+    """Makes lists of the items that it was opened for."""
+
+    def __call__(self, users: Rows, asked: Asked) -> tuple[Rows, Floats]:
+        """Return the k best items (B, k) and their scores; ``UNKNOWN``, -inf for none."""
+
+
 @runtime_checkable
-class Lister(Scorer, Protocol):
-    """Makes lists without ever holding the scores of all items."""
+class Listing(Scorer, Protocol):
+    """A scorer that makes lists without ever holding the scores of all items."""
 
     at_once: ClassVar[int]
     """Users whose lists are made together."""
 
-    def top(self, users: Rows, asked: Asked) -> tuple[Rows, Floats]:
-        """Return the k best allowed items (B, k) and their scores; ``UNKNOWN``, -inf for none."""
+    def lister(self, allowed: Flags | None) -> Lister:
+        """Return what makes lists of the allowed items, (N,); None allows every one."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +66,24 @@ class VectorScorer:
         product: Floats = np.asarray(self.user_vectors[users]) @ np.asarray(self.item_vectors).T
         return product
 
-    def top(self, users: Rows, asked: Asked) -> tuple[Rows, Floats]:
-        """Return the best items, looking at a tile of them at a time."""
-        chosen = np.asarray(self.user_vectors[users], dtype=np.float32)
-        if not (self._finite_items and np.isfinite(chosen).all()):
-            raise ArtifactError(_NOT_FINITE)
-        return top_k_tiled(chosen, self.item_vectors, asked)
+    def lister(self, allowed: Flags | None) -> Lister:
+        """Return what looks at a tile of the items at a time.
 
-    @cached_property
-    def _finite_items(self) -> bool:
-        return all(np.isfinite(part).all() for part in np.array_split(self.item_vectors, 64))
+        Raises:
+            ArtifactError: an item's vector is not finite.
+        """
+        if not all(np.isfinite(part).all() for part in np.array_split(self.item_vectors, 64)):
+            raise ArtifactError(_NOT_FINITE)
+        tiles = Tiles.of(self.item_vectors, allowed)
+
+        def lists(users: Rows, asked: Asked) -> tuple[Rows, Floats]:
+            """Return the best items, or refuse vectors that are not finite."""
+            chosen = np.asarray(self.user_vectors[users], dtype=np.float32)
+            if not np.isfinite(chosen).all():
+                raise ArtifactError(_NOT_FINITE)
+            return tiles.top(chosen, asked)
+
+        return lists
 
 
 @dataclass(frozen=True)
@@ -87,12 +102,17 @@ class ItemItemScorer:
         """Return (B, N) sums."""
         return np.asarray((self.user_item[users] @ self.item_item).toarray(), dtype=np.float32)
 
-    def top(self, users: Rows, asked: Asked) -> tuple[Rows, Floats]:
-        """Return the best items; the sums of almost all are zero and never made."""
-        sums = sp.csr_matrix(self.user_item[users] @ self.item_item)
-        if not np.isfinite(sums.data).all():
-            raise ArtifactError(_NOT_FINITE)
-        return top_k_sparse(sums, asked)
+    def lister(self, allowed: Flags | None) -> Lister:
+        """Return what makes lists of sums, almost all of which are zero and never made."""
+
+        def lists(users: Rows, asked: Asked) -> tuple[Rows, Floats]:
+            """Return the best items, or refuse sums that are not finite."""
+            sums = sp.csr_matrix(self.user_item[users] @ self.item_item)
+            if not np.isfinite(sums.data).all():
+                raise ArtifactError(_NOT_FINITE)
+            return top_k_sparse(sums, allowed, asked)
+
+        return lists
 
 
 def open_scorer(model: Artifact, user_item: sp.csr_matrix) -> Scorer:
@@ -137,8 +157,12 @@ class Ranking:
     candidates: Flags | None = None
     seed: int = 0
 
-    def lists(self, scorer: Scorer, users: Rows) -> Iterator[tuple[Rows, Rows, Floats]]:
+    def lists(
+        self, scorer: Scorer, users: Rows, crew: Crew | None = None
+    ) -> Iterator[tuple[Rows, Rows, Floats]]:
         """Yield (users, items, scores) for consecutive blocks of ``users``, best item first.
+
+        A crew makes several blocks at once; the lists are the same.
 
         Shapes:
             yields: users (B,), items (B, min(k, N)), ``UNKNOWN`` with score -inf where no
@@ -150,25 +174,31 @@ class Ranking:
         height, width = self.masked.shape
         rng = np.random.default_rng(self.seed)
         order, turns = rng.permutation(width), rng.integers(max(1, width), size=height)
-        k = min(self.k, width)
-        if width > LARGE and isinstance(scorer, Lister):
-            for start in range(0, len(users), scorer.at_once):
-                block = users[start : start + scorer.at_once]
-                hidden, ties = sp.csr_matrix(self.masked[block]), Ties(order, turns[block])
-                items, kept = scorer.top(block, Asked(hidden, self.candidates, k, ties))
-                yield block, items, kept
-            return
-        for block in blocks(users, width):
-            yield block, *self._by_scores(scorer, block, Ties(order, turns[block]))
+        if width > LARGE and isinstance(scorer, Listing):
+            lister, parts = scorer.lister(self.candidates), even(users, scorer.at_once)
+        else:
+            lister, parts = self._by_scores(scorer), blocks(users, width)
 
-    def _by_scores(self, scorer: Scorer, block: Rows, ties: Ties) -> tuple[Rows, Floats]:
-        """Return items and scores of lists made from all scores."""
-        scores = _finite(scorer.scores(block))
-        scores[entries(self.masked, block)] = -np.inf
-        if self.candidates is not None:
-            scores[:, ~self.candidates] = -np.inf
-        items, kept = top_k_of_scores(scores, self.k, ties)
-        return np.where(np.isneginf(kept), UNKNOWN, items), kept
+        def listed(block: Rows) -> tuple[Rows, Rows, Floats]:
+            """Return a block of users and their lists."""
+            hidden, ties = sp.csr_matrix(self.masked[block]), Ties(order, turns[block])
+            return block, *lister(block, Asked(hidden, min(self.k, width), ties))
+
+        yield from crew.each(listed, parts) if crew else map(listed, parts)
+
+    def _by_scores(self, scorer: Scorer) -> Lister:
+        """Return what makes lists from all scores."""
+
+        def lists(users: Rows, asked: Asked) -> tuple[Rows, Floats]:
+            """Return the best items of users."""
+            scores = _finite(scorer.scores(users))
+            scores[entries(asked.hidden, np.arange(len(users)))] = -np.inf
+            if self.candidates is not None:
+                scores[:, ~self.candidates] = -np.inf
+            items, kept = top_k_of_scores(scores, asked.k, asked.ties)
+            return np.where(np.isneginf(kept), UNKNOWN, items), kept
+
+        return lists
 
 
 _NOT_FINITE = (
@@ -190,6 +220,10 @@ def blocks(users: Rows, items: int, scores_at_once: int = 1 << 22) -> Iterator[R
     vector for fewer would cost more than the cache saves.
     """
     fewest = min(64, (1 << 26) // max(1, items))
-    step = max(1, fewest, scores_at_once // max(1, items))
-    for start in range(0, len(users), step):
-        yield users[start : start + step]
+    return even(users, max(1, fewest, scores_at_once // max(1, items)))
+
+
+def even(users: Rows, count: int) -> Iterator[Rows]:
+    """Yield consecutive parts of ``users`` of ``count`` each; the last may be smaller."""
+    for start in range(0, len(users), count):
+        yield users[start : start + count]

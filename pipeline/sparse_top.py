@@ -4,6 +4,8 @@ Those above zero are ranked; where they do not fill a list, items of score zero 
 of ties, found from its front, and those below zero last. No row is ever made dense.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import scipy.sparse as sp
 
@@ -14,14 +16,14 @@ from pipeline.nearest import falling
 from pipeline.tiled import Asked
 
 
-def top_k_sparse(scores: sp.csr_matrix, asked: Asked) -> tuple[Rows, Floats]:
+def top_k_sparse(scores: sp.csr_matrix, allowed: Flags | None, asked: Asked) -> tuple[Rows, Floats]:
     """Return the k best allowed items of each user.
 
     Shapes:
-        scores: CSR (B, N), zero where nothing is stored. returns: items (B, k), ``UNKNOWN`` where
-        there is none left, scores (B, k), -inf there.
+        scores: CSR (B, N), zero where nothing is stored. allowed: (N,), None for all.
+        returns: items (B, k), ``UNKNOWN`` where there is none left, scores (B, k), -inf there.
     """
-    shown = _shown(scores, asked)
+    shown = _shown(scores, allowed, asked)
     rows = np.repeat(np.arange(shown.shape[0]), np.diff(shown.indptr))
     values = shown.data.astype(np.float32)
     near = _near_the_top(rows, values, asked.k)
@@ -30,11 +32,11 @@ def top_k_sparse(scores: sp.csr_matrix, asked: Asked) -> tuple[Rows, Floats]:
     begins = np.searchsorted(rows, np.arange(shown.shape[0] + 1))
     best = np.full((shown.shape[0], asked.k), UNKNOWN, dtype=np.int64)
     kept = np.full(best.shape, -np.inf, dtype=np.float32)
-    queue = np.argsort(asked.ties.order)
+    free = _Free(scores, allowed, asked, np.argsort(asked.ties.order))
     for row in range(len(best)):
         own = order[begins[row] : begins[row + 1]]
         above = own[values[own] > 0][: asked.k]
-        zeros = _zeros(row, asked.k - len(above), scores, asked, queue)
+        zeros = free.first(row, asked.k - len(above))
         below = own[values[own] < 0][: asked.k - len(above) - len(zeros)]
         found = np.concatenate([columns[above], zeros, columns[below]])
         best[row, : len(found)] = found
@@ -62,37 +64,44 @@ def _near_the_top(rows: Rows, values: Floats, k: int) -> Rows:
     return np.flatnonzero(values >= last[rows])
 
 
-def _shown(scores: sp.csr_matrix, asked: Asked) -> sp.csr_matrix:
+def _shown(scores: sp.csr_matrix, allowed: Flags | None, asked: Asked) -> sp.csr_matrix:
     """Return the stored scores of items that may be shown, other than zero."""
     hidden = asked.hidden.astype(bool).astype(scores.dtype)
     shown = sp.csr_matrix(scores - scores.multiply(hidden))
-    if asked.allowed is not None:
-        shown = sp.csr_matrix(shown @ sp.diags_array(asked.allowed.astype(scores.dtype)))
+    if allowed is not None:
+        shown = sp.csr_matrix(shown @ sp.diags_array(allowed.astype(scores.dtype)))
     shown.eliminate_zeros()
     return shown
 
 
-def _zeros(row: int, count: int, scores: sp.csr_matrix, asked: Asked, queue: Rows) -> Rows:
-    """Return the first items of a user's queue that may be shown and have no score.
+@dataclass(frozen=True)
+class _Free:
+    """Items that may be shown to a user and have no score.
 
     Shapes:
-        queue: (N,) items by ``ties.order``. returns: at most (count,).
+        queue: (N,) items by ``ties.order``.
     """
-    if count <= 0:
-        return np.empty(0, dtype=np.int64)
-    width = scores.shape[1]
-    taken = np.concatenate([_stored(scores, row), columns_of(asked.hidden, row)])
-    turn, reach = int(asked.ties.turn[row]), count + len(taken)
-    while True:
-        ahead = queue[(np.arange(min(reach, width)) - turn) % width]
-        free: Rows = ahead[~np.isin(ahead, taken) & _allowed(asked.allowed, ahead)]
-        if len(free) >= count or reach >= width:
-            return free[:count]
-        reach *= 4
 
+    scores: sp.csr_matrix
+    allowed: Flags | None
+    asked: Asked
+    queue: Rows
 
-def _allowed(allowed: Flags | None, items: Rows) -> Flags:
-    return np.ones(len(items), dtype=np.bool_) if allowed is None else allowed[items]
+    def first(self, row: int, count: int) -> Rows:
+        """Return the first of a user's queue, at most ``count``."""
+        if count <= 0:
+            return np.empty(0, dtype=np.int64)
+        width = self.scores.shape[1]
+        taken = np.concatenate([_stored(self.scores, row), columns_of(self.asked.hidden, row)])
+        turn, reach = int(self.asked.ties.turn[row]), count + len(taken)
+        while True:
+            ahead = self.queue[(np.arange(min(reach, width)) - turn) % width]
+            free: Rows = ahead[~np.isin(ahead, taken)]
+            if self.allowed is not None:
+                free = free[self.allowed[free]]
+            if len(free) >= count or reach >= width:
+                return free[:count]
+            reach *= 4
 
 
 def _stored(matrix: sp.csr_matrix, row: int) -> Rows:

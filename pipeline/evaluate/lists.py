@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from pipeline.arrays import Flags, Floats, Rows
+from pipeline.crew import Crew
 from pipeline.evaluate.metrics import Metric, hits_of, rank_metrics
 from pipeline.evaluate.protocol import Subject
 from pipeline.measure import Bar
@@ -80,6 +81,7 @@ def show(
     k: int,
     bar: Bar,
     variants: Mapping[str, Variant] | None = None,
+    crew: Crew | None = None,
 ) -> dict[str, Shown]:
     """Return the lists of length ``k`` of every user: the scorer's own under ``""``, then variants.
 
@@ -89,7 +91,7 @@ def show(
     length = min(k, subject.train.shape[1])
     items = {name: np.empty((len(subject.users), length), np.int32) for name in ("", *wanted)}
     depth, done = max([length, *(v.candidates for v in wanted.values())]), 0
-    for block, best, scores in subject.ranking(depth).lists(scorer, subject.users):
+    for block, best, scores in subject.ranking(depth).lists(scorer, subject.users, crew):
         part = slice(done, done + len(block))
         items[""][part] = best[:, :length]
         for name, variant in wanted.items():

@@ -15,6 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from pipeline.arrays import Flags, Floats, Rows
+from pipeline.crew import Crew
 from pipeline.errors import ConfigError, suggest
 from pipeline.interactions import entries, evaluable
 from pipeline.scoring import Ranking, Scorer
@@ -125,6 +126,7 @@ def evaluate_users(
     relevant: sp.csr_matrix,
     ranking: Ranking,
     metrics: Sequence[Metric],
+    crew: Crew | None = None,
 ) -> dict[str, Floats]:
     """Return each user's value of each metric under full ranking, in blocks of bounded memory.
 
@@ -135,14 +137,18 @@ def evaluate_users(
     n_relevant = np.diff(relevant.indptr)
     parts = [
         rank_metrics(hits_of(items, block, relevant), n_relevant[block], metrics)
-        for block, items, _ in ranking.lists(scorer, users)
+        for block, items, _ in ranking.lists(scorer, users, crew)
     ]
     empty = np.empty(0)
     return {str(m): np.concatenate([empty, *(part[str(m)] for part in parts)]) for m in metrics}
 
 
 def validate(
-    scorer: Scorer, train: sp.csr_matrix, held_out: sp.csr_matrix, metrics: Sequence[Metric]
+    scorer: Scorer,
+    train: sp.csr_matrix,
+    held_out: sp.csr_matrix,
+    metrics: Sequence[Metric],
+    crew: Crew | None = None,
 ) -> dict[str, float]:
     """Return the mean of each metric over the users that can be evaluated; training is masked.
 
@@ -153,5 +159,5 @@ def validate(
     """
     users = evaluable(train, held_out)
     ranking = Ranking(train, k=max(m.k for m in metrics))
-    values = evaluate_users(scorer, users, held_out, ranking, metrics)
+    values = evaluate_users(scorer, users, held_out, ranking, metrics, crew)
     return {name: float(each.mean()) if len(each) else 0.0 for name, each in values.items()}

@@ -11,11 +11,12 @@ import pyarrow.parquet as pq
 
 from pipeline import schema
 from pipeline.arrays import Floats, Rows
+from pipeline.crew import Crew
 from pipeline.evaluate.exposure import exposure_metrics
 from pipeline.evaluate.lists import Shown
 from pipeline.evaluate.metrics import KERNELS, Metric
 from pipeline.evaluate.popularity import popularity_metrics
-from pipeline.likeness import Likeness, mean_distances
+from pipeline.likeness import Likeness, mean_distances_at
 from pipeline.measure.stats.bootstrap import intervals
 from pipeline.measure.stats.draws import Draws
 
@@ -64,7 +65,10 @@ DISTANCE = "intra_list_distance"
 
 
 def measure_all(
-    shown: Mapping[str, Shown], ks: Sequence[int], likeness: Likeness | None
+    shown: Mapping[str, Shown],
+    ks: Sequence[int],
+    likeness: Likeness | None,
+    crew: Crew | None = None,
 ) -> Measured:
     """Return every model's per-user metrics over a whole split."""
     wanted = [Metric(name, k) for name in KERNELS for k in ks]
@@ -72,7 +76,7 @@ def measure_all(
         model: {
             **each.metrics(wanted),
             **popularity_metrics(each, ks),
-            **({} if likeness is None else _distances(each, ks, likeness)),
+            **({} if likeness is None else _distances(each, ks, likeness, crew)),
         }
         for model, each in shown.items()
     }
@@ -80,8 +84,12 @@ def measure_all(
     return Measured("all", subject.split, subject.users, values)
 
 
-def _distances(shown: Shown, ks: Sequence[int], likeness: Likeness) -> dict[str, Floats]:
-    return {f"{DISTANCE}@{k}": mean_distances(likeness, shown.items[:, :k]) for k in ks}
+def _distances(
+    shown: Shown, ks: Sequence[int], likeness: Likeness, crew: Crew | None
+) -> dict[str, Floats]:
+    rising = sorted(ks)
+    found = mean_distances_at(likeness, shown.items, rising, crew)
+    return {f"{DISTANCE}@{k}": found[rising.index(k)] for k in ks}
 
 
 def exposure_numbers(

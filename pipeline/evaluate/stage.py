@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from pipeline import files, measure
 from pipeline.artifacts import Artifact
 from pipeline.config import EvaluateConfig
+from pipeline.crew import Crew
 from pipeline.errors import DataError
 from pipeline.evaluate.compare import Comparison, as_json, compare
 from pipeline.evaluate.compared_by import choose, said
@@ -164,14 +165,15 @@ def _subjects(tables: Artifact, rules: Rules) -> list[Subject]:
 def _evaluate(each: Subject, contest: Contest, job: Job[EvaluateConfig]) -> Evaluated:
     cards = contest.cards(each.card(job.inputs["tables"]))
     shown: dict[str, Shown] = {}
+    crew = Crew(job.threads)
     longest, total = max(job.config.ks), len(contest.entrants) * len(each.users)
     with job.task.progress(f"ranking {each.split}", total=total, unit="users") as bar:
         for entrant in contest.entrants:
             with measure.task(f"rank {entrant.name}"):
-                lists = show(entrant.scorer, each, longest, bar, entrant.variants)
+                lists = show(entrant.scorer, each, longest, bar, entrant.variants, crew)
                 shown |= {name or entrant.name: found for name, found in lists.items()}
     with measure.task(f"metrics {each.split}"):
-        whole = measure_all(shown, job.config.ks, contest.likeness)
+        whole = measure_all(shown, job.config.ks, contest.likeness, crew)
     return Evaluated(shown, whole, cards)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from pipeline.arrays import Flags, Floats, Rows
+from pipeline.crew import ALONE, Crew
 from pipeline.graph.approximate import (
     ASKED,
     ASKING,
@@ -26,7 +27,6 @@ from pipeline.graph.approximate import (
 from pipeline.graph.audit import Exact, Sides
 from pipeline.graph.best import Best, reaching
 from pipeline.graph.clusters import Probes, closest, spherical_k_means
-from pipeline.graph.crew import ALONE, Crew
 from pipeline.graph.distinct import normalised
 from pipeline.graph.ranked import Edges, ranked_matrix
 from pipeline.nearest import lower_bounds

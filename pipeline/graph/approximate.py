@@ -14,10 +14,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from pipeline.arrays import Flags, Floats, Rows
+from pipeline.crew import ALONE, Crew
 from pipeline.graph.audit import Exact, Sides
 from pipeline.graph.best import Best, reaching
 from pipeline.graph.clusters import Probes, closest, spherical_k_means
-from pipeline.graph.crew import ALONE, Crew
 from pipeline.graph.distinct import Distinct
 from pipeline.graph.neighbors import compared, nearest_others, pairs_of_blocks
 from pipeline.graph.ranked import Edges, ranked_matrix

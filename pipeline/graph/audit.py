@@ -6,8 +6,8 @@ from functools import partial
 import numpy as np
 
 from pipeline.arrays import Floats, Rows
+from pipeline.crew import ALONE, Crew
 from pipeline.graph.best import Best, reaching
-from pipeline.graph.crew import ALONE, Crew
 from pipeline.graph.ranked import Edges
 from pipeline.nearest import lower_bounds
 

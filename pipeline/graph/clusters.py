@@ -8,8 +8,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from pipeline.arrays import Floats, Rows
+from pipeline.crew import ALONE, Crew
 from pipeline.graph.best import reaching
-from pipeline.graph.crew import ALONE, Crew
 
 _SAMPLE = 20
 """Vectors a centre is learned from."""

@@ -12,8 +12,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from pipeline.arrays import Flags, Floats, Rows
+from pipeline.crew import ALONE, Crew
 from pipeline.graph.best import Best, reaching
-from pipeline.graph.crew import ALONE, Crew
 from pipeline.graph.distinct import Distinct
 from pipeline.graph.ranked import Edges, ranked_matrix
 from pipeline.nearest import lower_bounds

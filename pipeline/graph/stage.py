@@ -11,12 +11,12 @@ from pipeline import files, interactions, measure
 from pipeline.arrays import Flags, Floats, Rows
 from pipeline.artifacts import Artifact
 from pipeline.config import GraphConfig, RuntimeConfig
+from pipeline.crew import Crew
 from pipeline.errors import ArtifactError
 from pipeline.graph import statistics
 from pipeline.graph.among import Among, knn_among
 from pipeline.graph.approximate import approximate_knn
 from pipeline.graph.cooccurrence import cooccurrence
-from pipeline.graph.crew import Crew
 from pipeline.graph.given import read_graph
 from pipeline.graph.neighbors import block_pairs, cosine_knn
 from pipeline.job import Facts, Job

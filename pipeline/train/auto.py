@@ -42,6 +42,10 @@ def recipes_of(config: TrainConfig, data: TrainingData) -> dict[str, TrainConfig
 
     What the configuration sets to another value than the default stands in every recipe.
     """
+    return {name: recipe.sized(data.train.nnz) for name, recipe in _recipes(config, data).items()}
+
+
+def _recipes(config: TrainConfig, data: TrainingData) -> dict[str, TrainConfig]:
     if config.model != AUTO:
         return {config.model: config}
     if data.train.nnz >= LARGE or config.fan_out is not None:

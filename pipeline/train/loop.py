@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pipeline.config import TrainConfig
+from pipeline.crew import Crew
 from pipeline.errors import ConfigError, StageFailedError
 from pipeline.evaluate.metrics import Metric, validate
 from pipeline.interactions import evaluable
@@ -188,7 +189,8 @@ def validation(model: Recommender, data: TrainingData, select_metric: str) -> di
     """Return the validation metrics of a model as it is, by canonical spelling."""
     metrics = [Metric.parse(m) for m in dict.fromkeys((select_metric, *ALSO_REPORTED))]
     scorer = scorer_of(model.outputs(), data.train)
-    return validate(scorer, data.train, data.validation, metrics)
+    crew = Crew(torch.get_num_threads())
+    return validate(scorer, data.train, data.validation, metrics, crew)
 
 
 def sampler_of(train: sp.csr_matrix, config: TrainConfig) -> Sampler:

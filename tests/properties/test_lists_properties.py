@@ -53,6 +53,24 @@ def test_tiles_give_the_lists_of_all_scores(drawn, tile):
 
 
 @QUICK
+@given(rankings(), st.sampled_from([5, 16]), st.sampled_from([0, 0.9]), st.integers(1, 60))
+def test_bounds_from_the_first_axes_pass_over_nothing(drawn, tile, likeness, strong):
+    """Vectors that 8 of 24 axes nearly hold, whole numbers, axes in any order.
+
+    With ``likeness`` most scores are close to the best, and with few ``strong`` items one is far.
+    """
+    ranking, rng = drawn
+    width = ranking.masked.shape[1]
+    spread = np.where(np.arange(24) < 6, 9, 1)
+    items = np.rint(rng.normal(size=(width, 24)) * spread + likeness * 20)
+    items[:: max(1, strong)] *= 3
+    users = np.rint(rng.normal(size=(9, 24)) * spread + likeness * 5)
+    turn = rng.permutation(24)
+    scorer = VectorScorer(users[:, turn].astype(np.float32), items[:, turn].astype(np.float32))
+    same(ranking, scorer, tile)
+
+
+@QUICK
 @given(rankings(), st.sampled_from([0.05, 0.5]))
 def test_sparse_sums_give_the_lists_of_all_scores(drawn, density):
     ranking, rng = drawn

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.crew import Crew
 from pipeline.errors import ArtifactError
 from pipeline.graph.among import Among, Lists, knn_among, nearest_targets, trial_of
 from pipeline.graph.audit import Exact, Sides
 from pipeline.graph.clusters import Probes, closest, spherical_k_means
-from pipeline.graph.crew import Crew
 from pipeline.graph.ranked import edges_of
 from tests.graph_worlds import best, clustered, recall, rows_of, similarities, unit
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from pipeline.crew import ALONE, Crew
 from pipeline.graph.approximate import LIST_SIZE, Examined, Trial, approximate_knn, search
 from pipeline.graph.audit import Exact, Sides
 from pipeline.graph.clusters import Probes, closest, spherical_k_means
-from pipeline.graph.crew import ALONE, Crew
 from pipeline.graph.neighbors import cosine_knn
 from pipeline.graph.ranked import edges_of
 from tests.graph_worlds import best, clustered, recall, rows_of, similarities, unit

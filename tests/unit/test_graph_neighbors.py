@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from pipeline.crew import Crew
 from pipeline.errors import ArtifactError
-from pipeline.graph.crew import Crew
 from pipeline.graph.neighbors import block_pairs, cosine_knn
 from pipeline.graph.ranked import edges_of
 

@@ -6,10 +6,12 @@ import pytest
 import scipy.sparse as sp
 
 from pipeline import likeness
+from pipeline.crew import Crew
 from pipeline.ids import UNKNOWN
 from pipeline.likeness import (
     labels_of,
     mean_distances,
+    mean_distances_at,
     of_graph,
     of_labels,
     of_vectors,
@@ -124,3 +126,16 @@ class TestMeanDistances:
         monkeypatch.setattr(likeness, "_GATHERED_AT_ONCE", 7 * 6)
         np.testing.assert_allclose(mean_distances(by, rows), whole, atol=1e-7)
         np.testing.assert_allclose(likeness.mean_distances_naive(by, rows), whole, atol=1e-6)
+
+    @pytest.mark.parametrize("sparse", [False, True])
+    @pytest.mark.parametrize("crew", [None, Crew(2)])
+    def test_several_lengths_at_once_are_each_by_itself(self, monkeypatch, sparse, crew):
+        rng = np.random.default_rng(1)
+        vectors = rng.normal(size=(40, 6)) * (rng.random((40, 6)) < 0.5)
+        by = of_labels(sp.csr_matrix(vectors), "x") if sparse else of_vectors(vectors, "x")
+        rows, ks = rng.integers(-1, 40, size=(50, 9)), [1, 4, 9, 20]
+        monkeypatch.setattr(likeness, "_GATHERED_AT_ONCE", 7 * 6)
+        found = mean_distances_at(by, rows, ks, crew)
+        for k, each in zip(ks, found, strict=True):
+            want = likeness.mean_distances_naive(by, rows[:, :k])
+            np.testing.assert_allclose(each, want, atol=1e-6)

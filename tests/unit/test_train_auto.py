@@ -1,5 +1,6 @@
 """``model: auto``: which recipes are tried, what the user's settings do to them, which one wins."""
 
+import pytest
 import scipy.sparse as sp
 
 from pipeline.config import TrainConfig
@@ -39,3 +40,17 @@ def test_large_data_get_one_recipe(monkeypatch):
     monkeypatch.setattr(auto, "LARGE", 3)
     recipes = auto.recipes_of(TrainConfig(model="auto"), data())
     assert {name: r.batch_size for name, r in recipes.items()} == {"softmax": 8192}
+
+
+@pytest.mark.parametrize(
+    ("positives", "size"), [(1_245_184, 32_768), (77_824, 2048), (4_980_736, 131_072), (10, 2048)]
+)
+def test_batches_grow_with_the_load(positives, size):
+    sized = TrainConfig(steps_per_epoch=38).sized(positives)
+    assert (sized.batch_size, sized.steps_per_epoch) == (size, None)
+
+
+def test_a_number_of_steps_is_a_size_of_batch_in_every_recipe():
+    config = TrainConfig(model="auto", steps_per_epoch=2, in_batch=1)
+    found = {recipe.batch_size for recipe in auto.recipes_of(config, data(40)).values()}
+    assert found == {round(data(40).train.nnz / 2)}

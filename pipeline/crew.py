@@ -6,8 +6,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from threadpoolctl import threadpool_limits
-
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -28,6 +26,8 @@ class Crew:
 
     def each(self, work: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
         """Yield the result of each task, in order; few are begun before they are asked for."""
+        from threadpoolctl import threadpool_limits  # the service makes do without
+
         waiting: deque[Future[R]] = deque()
         with threadpool_limits(1, "blas"), ThreadPoolExecutor(self.threads) as pool:
             for task in tasks:
