@@ -80,7 +80,9 @@ def _alternatives(section: Section) -> Iterator[dict[str, Any]]:
             yield {"neighbors": max(1, section.neighbors // 4)}
         else:
             yield {"width": max(1, section.width // 2)}
-            yield {"batch_size": max(1, section.batch_size // 4)}
+            steps = section.steps_per_epoch
+            smaller = {"batch_size": max(1, section.batch_size // 4)}
+            yield {"steps_per_epoch": 4 * steps} if steps else smaller
     if isinstance(section, GraphConfig):
         yield {"search": "approximate"}
         yield {"neighbors": max(1, section.neighbors // 2)}

@@ -45,7 +45,11 @@ _STAGES = {
     EvaluateConfig: "evaluate",
     IndexConfig: "index",
 }
-_THREADED = {"train": ("gemm", "gather", "copy")}
+_THREADED = {
+    "train": ("gemm", "gather", "copy"),
+    "evaluate": ("gemm", "gather", "copy"),
+    "train:item_knn": ("gemm",),
+}
 """Rates at which a stage works with all its threads; others do so in matrix products alone."""
 _EFFICIENCY = 0.85
 """Of each further thread."""
@@ -91,7 +95,7 @@ def cost_of(section: Section, scene: Scene, rates: Rates) -> Cost:
     """Return what a step takes by the formula alone."""
     done, key = work_of(section, scene), key_of(section)
     prices = coefficients(key)
-    threaded = _THREADED.get(key.split(":")[0], ("gemm",))
+    threaded = _THREADED.get(key, _THREADED.get(key.split(":")[0], ("gemm",)))
     fast = 1 + _EFFICIENCY * (scene.threads - 1)
     cpu = wall = prices.start / rates.python
     for name, amount in done.time.items():

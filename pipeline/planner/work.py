@@ -4,7 +4,7 @@ Each function counts what its stage's code does, in the unit of one rate of the 
 unit costs is fitted to runs (costs.py), so a factor that is the same everywhere may be left out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,7 +16,9 @@ from pipeline.config import (
     IndexConfig,
     RankConfig,
 )
+from pipeline.planner.counts import Counts
 from pipeline.planner.scene import Modality, Scene
+from pipeline.relations import FEW
 from pipeline.scoring import LARGE
 
 Rate = Literal["gemm", "copy", "gather", "python", "parse"]
@@ -26,8 +28,12 @@ FLAT_LIMIT = 50_000
 """Items up to which ``index.method: auto`` compares with all, as in pipeline/index/recipe.py."""
 EXACT_LIMIT = 100_000
 """Items up to which ``graph.search: auto`` is exact, as in pipeline/graph/stage.py."""
-_LIST_SIZE, _NEAR_LISTS, _ASSIGNED = 128.0, 32.0, 4.0
-"""Of an approximate search: items in a list, lists looked at, and times items meet all centres."""
+_LIST_SIZE, _LEARNED, _ASKED = 128.0, 100.0, 6500.0
+"""Of an approximate search: items in a list, items compared with all centres to learn one, and
+queries compared with all items to measure it."""
+_NEAR, _NEAR_SHARE = 4096.0, 0.05
+"""Items with interactions that an item is compared with where there are many: so many, and a share
+of them."""
 _PER_LIST = 320.0
 """Of inverted lists: vectors that the centre of one is learned from, times the rounds."""
 _CHARACTERS_A_TOKEN = 4.3
@@ -125,6 +131,8 @@ def tokens_per_text(config: EmbedConfig, scene: Scene) -> float:
 
 def _texts(config: EmbedConfig, modality: Modality, scene: Scene) -> dict[str, Amount]:
     tokens = modality.encoded * tokens_per_text(config, scene)
+    if modality.encoder == "tiny":
+        return {"words": Amount("python", tokens)}
     flop = tokens * _ENCODER_FLOP.get(modality.encoder, _ENCODER_FLOP["huggingface"])
     kind = "bfloat16" if scene.bfloat16 else "float32"
     return {
@@ -153,11 +161,12 @@ def work_of_graph(config: GraphConfig, scene: Scene) -> Work:
     modes = [search_of(config, modality.present) for modality in made.values()]
     compared = [_compared(size, mode) for size, mode in zip(n, modes, strict=True)]
     edges = config.neighbors * (sum(n) + counts.items * len(scene.given_graphs))
+    near = _near_active(counts)
     vectors = max((4.0 * a * w for a, w in zip(n, widths, strict=True)), default=0.0)
     return Work(
         time={
-            "products": Amount("gemm", sum(c * w for c, w in zip(compared, widths, strict=True))),
-            "scan": Amount("copy", 4.0 * sum(compared)),
+            **_searches(compared, widths, modes),
+            "active": Amount("gemm", sum(a * w for a, w in zip(n, widths, strict=True)) * near),
             "vectors": Amount("python", sum(n)),
             "edges": Amount("gather", 64.0 * edges),
             "pairs": Amount("gather", 16.0 * counts.pairs),
@@ -174,6 +183,18 @@ def work_of_graph(config: GraphConfig, scene: Scene) -> Work:
     )
 
 
+def _searches(
+    compared: Sequence[float], widths: Sequence[int], modes: Sequence[str]
+) -> dict[str, Amount]:
+    """Return the products of the searches, and the looks at them, by mode."""
+    found: dict[str, Amount] = {}
+    for mode in sorted({*modes}):
+        of = [(c, w) for c, w, m in zip(compared, widths, modes, strict=True) if m == mode]
+        found[f"{mode} products"] = Amount("gemm", sum(c * w for c, w in of))
+        found[f"{mode} scan"] = Amount("copy", 4.0 * sum(c for c, _ in of))
+    return found
+
+
 def search_of(config: GraphConfig, present: int) -> str:
     """Return how the neighbours of so many items are found; exactly where there is no choice."""
     if config.search != "auto":
@@ -182,10 +203,18 @@ def search_of(config: GraphConfig, present: int) -> str:
 
 
 def _compared(n: float, mode: str) -> float:
-    """Return how many pairs of items are compared."""
+    """Return how many pairs of items, or of an item and a list's centre, are compared."""
     if mode == "exact":
         return n * n
-    return n * min(n, _LIST_SIZE * _NEAR_LISTS + _ASSIGNED * n / _LIST_SIZE)
+    lists = n / _LIST_SIZE
+    return n * (2 * _LIST_SIZE + lists + _ASKED) + _LEARNED * lists * lists
+
+
+def _near_active(counts: Counts) -> float:
+    """Return with how many items that have interactions each item is compared by itself."""
+    if counts.hot > FEW * counts.items:
+        return 0.0
+    return min(float(counts.hot), _NEAR + _NEAR_SHARE * counts.hot)
 
 
 def block_users(items: int, users: int) -> int:
@@ -283,9 +312,9 @@ def work_of_evaluate(config: EvaluateConfig, scene: Scene) -> Work:
     return Work(
         time={
             **ranked.time,
-            "scores": Amount("gemm", 2.0 * users * counts.items * sum(m.width for m in models)),
-            **_lists(counts.items, users, entrants, len(models)),
+            **listing(counts.items, users, [m.width for m in models], entrants),
             "weights": Amount("gather", 12.0 * users * own * kept),
+            "sums": Amount("python", users * len(sparse) if counts.items > LARGE else 0.0),
             "values": Amount("python", users * shown * len(config.ks)),
             "resamples": Amount("gemm", 2.0 * config.resamples * users * shown * values),
             "draws": Amount("gather", 8.0 * config.resamples * users),
@@ -306,11 +335,20 @@ def work_of_evaluate(config: EvaluateConfig, scene: Scene) -> Work:
     )
 
 
-def _lists(items: int, users: float, entrants: int, by_vectors: int) -> dict[str, Amount]:
-    """Return what making lists takes beside the scores: of every score, or in tiles of them."""
+def listing(
+    items: int, users: float, widths: Sequence[int], entrants: int = 1
+) -> dict[str, Amount]:
+    """Return what lists of models take, some by vectors of a width: every score, or bounds."""
+    looked = users * items
     if items > LARGE:
-        return {"tiles": Amount("copy", 4.0 * users * items * by_vectors)}
-    return {"lists": Amount("copy", 4.0 * users * items * entrants)}
+        return {
+            "bounds": Amount("gemm", looked * sum(widths)),
+            "tiles": Amount("copy", 4.0 * looked * len(widths)),
+        }
+    return {
+        "scores": Amount("gemm", 2.0 * looked * sum(widths)),
+        "lists": Amount("copy", 4.0 * looked * entrants),
+    }
 
 
 def index_method(config: IndexConfig, items: int) -> str:
@@ -333,12 +371,15 @@ def work_of_index(config: IndexConfig, scene: Scene) -> Work:
         walked = counts.items * config.ef_construction * config.hnsw_links * 4.0 * width
     if method == "ivf":
         lists = float(config.ivf_lists or 4 * counts.items**0.5)
+    probed = min(1.0, config.ivf_probes / lists) if lists else 1.0
+    known = float(counts.users if config.known_lists else 0) * (lists + probed * counts.items)
     return Work(
         time={
             "walk": Amount("gather", walked),
             "centres": Amount("gemm", 2.0 * lists * (_PER_LIST * lists + counts.items) * width),
             "audit": Amount("gemm", 2.0 * queries * counts.items * width),
             "scan": Amount("copy", 4.0 * queries * counts.items),
+            "known lists": Amount("gemm", 2.0 * known * width),
             "files": Amount("copy", 3 * vectors + 12.0 * counts.interactions),
         },
         memory={

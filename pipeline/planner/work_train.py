@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from pipeline.config import TrainConfig
 from pipeline.planner.scene import Scene
-from pipeline.planner.work import Amount, Work, block_users
+from pipeline.planner.work import WITHOUT_VECTORS, Amount, Work, block_users, listing
 from pipeline.relations import COOCCURRENCE, FEW
+from pipeline.scoring import LARGE as LISTED
 
 EPOCHS_UNKNOWN = 0.5
 """Share of ``train.epochs`` that is expected where early stopping may end training sooner and no
@@ -86,15 +87,21 @@ def _validations(config: TrainConfig, scene: Scene) -> dict[str, Amount]:
     """Return what looking at the validation users costs, as often as it is done."""
     counts = scene.counts
     times = max(1.0, config.epochs / config.evaluate_every) if learns(config) else 1.0
-    scores = times * counts.validation_users * counts.items
-    return {
-        "validation scores": Amount("gemm", 2.0 * scores * config.width),
-        "validation lists": Amount("copy", 4.0 * scores),
-    }
+    users = times * counts.validation_users
+    sums: dict[str, Amount] = {}
+    items = counts.items
+    if items > LISTED and config.model in WITHOUT_VECTORS:
+        items = LISTED  # few scores are not zero, or all users have the same
+        own = counts.train / max(1, counts.users)
+        sums["sums"] = Amount("gather", 12.0 * users * own * _kept(config, scene))
+        sums["rows"] = Amount("python", users)
+    found = listing(items, users, [config.width]) | sums
+    return {f"validation {name}": amount for name, amount in found.items()}
 
 
-def _by_epochs(config: TrainConfig, scene: Scene) -> Work:
-    counts, width = scene.counts, float(config.width)
+def _by_epochs(asked: TrainConfig, scene: Scene) -> Work:
+    counts, config = scene.counts, asked.sized(scene.counts.train)
+    width = float(config.width)
     steps = -(-counts.train // config.batch_size)
     batch = float(min(config.batch_size, counts.train))
     nodes = float(counts.users + counts.items)
@@ -193,7 +200,11 @@ def _item_knn(config: TrainConfig, scene: Scene) -> Work:
 
 
 def _kept_bytes(config: TrainConfig, scene: Scene) -> float:
-    return 12.0 * min(config.neighbors, scene.counts.hot) * scene.counts.hot
+    return 12.0 * _kept(config, scene) * scene.counts.hot
+
+
+def _kept(config: TrainConfig, scene: Scene) -> int:
+    return min(config.neighbors, scene.counts.hot)
 
 
 def solver_of(config: TrainConfig, hot: int) -> str:
