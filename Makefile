@@ -20,7 +20,8 @@ lint: $(VENV)/.ready
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.ready
-	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not benchmark"
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder \
+		-m "not benchmark"
 
 # Hours, and the shared data: docs/how-to/quality.md. Not part of `test`. Again continues.
 quality: $(VENV)/.ready

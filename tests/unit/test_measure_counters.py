@@ -1,5 +1,6 @@
 """Counters of the system: what a load is known to take, and what to say where nothing is told."""
 
+import mmap
 import os
 import subprocess
 import sys
@@ -18,6 +19,14 @@ from pipeline.measure.sampler import GPU_EVERY, Sampler
 
 MEGABYTE = 1_000_000
 BYTES = 8 * MEGABYTE
+
+
+def block_of(megabytes: int):
+    """Return an array in new pages; a used heap may have old ones, which are counted already."""
+    block = np.frombuffer(mmap.mmap(-1, megabytes * MEGABYTE), np.int8)
+    block[:] = 1
+    return block
+
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="counters are read from /proc")
 
@@ -69,7 +78,7 @@ class TestMemory:
     def test_quick_and_slow_high_water_marks_agree(self):
         held = counters()
         held.reset_peak()
-        block = np.ones(60 * MEGABYTE, np.int8)
+        block = block_of(60)
         quick = held.peak_rss_bytes()
         del block
         with open("/proc/self/status") as file:
@@ -79,7 +88,7 @@ class TestMemory:
 
     @linux
     def test_a_process_does_not_inherit_the_peak_of_the_one_that_started_it(self):
-        block = np.ones(400 * MEGABYTE, np.int8)
+        block = block_of(400)
         code = (
             "import resource; from pipeline.measure.counters import counters\n"
             "print(counters().peak_rss_bytes(), resource.getrusage(0).ru_maxrss * 1024)"
@@ -130,7 +139,7 @@ def test_a_forked_child_reads_its_own_counters():
     pid = os.fork()
     if pid == 0:
         empty = counters().rss_bytes()
-        held = np.ones(120 * MEGABYTE, np.int8)
+        held = block_of(120)
         with measure.task("child", sampled=True) as task:
             fresh = counters() is not before and held.any()
         grown = counters().rss_bytes() - empty
@@ -201,7 +210,7 @@ class TestTheSampler:
         with measure.task("outer", sampled=True) as outer:
             threading.Event().wait(0.2)
             with measure.task("inner") as inner:
-                block = np.ones(100 * MEGABYTE, np.int8)
+                block = block_of(100)
                 threading.Event().wait(0.4)
                 del block
         assert inner.cost.mean_rss_bytes > outer.cost.mean_rss_bytes
