@@ -232,8 +232,10 @@ class Browser:
                 page.heard(message["method"], message["params"])
 
     def _next(self) -> Params:
+        said = select.poll()  # select() itself knows no descriptor above 1,023
+        said.register(self._back, select.POLLIN)
         while b"\0" not in self._read:
-            if not select.select([self._back], [], [], PATIENCE)[0]:
+            if not said.poll(PATIENCE * 1000):
                 raise BrowserError("the browser says nothing")
             more = os.read(self._back, 1 << 20)
             if not more:

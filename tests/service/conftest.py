@@ -1,3 +1,4 @@
+import gc
 import threading
 import time
 from urllib.parse import urlsplit
@@ -14,6 +15,13 @@ from serving.run import listen
 from serving.settings import Settings
 from tests import browser as browsers
 from tests import worlds_bundle
+
+
+@pytest.fixture(scope="module", autouse=True)
+def applications_let_go():
+    """An application is a cycle: until it is collected, its bundle's files stay open."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="module")

@@ -132,7 +132,7 @@ def test_closest_is_the_obvious_one(vectors):
     own, top = closest(unit(vectors), centres)
     scores = unit(vectors) @ centres.T
     np.testing.assert_array_equal(own, scores.argmax(axis=1))
-    np.testing.assert_allclose(top, scores.max(axis=1))
+    np.testing.assert_allclose(top, scores.max(axis=1), rtol=1e-6)  # some float32 sums
 
 
 def test_exact_neighbours_of_some_rows_are_the_slow_ones(vectors, alike):

@@ -36,7 +36,10 @@ def write_vectors(path: Path, world: PlantedWorld, seed: int, width: int) -> Non
         for start in range(0, len(world.kind), _BLOCK):
             rows = slice(start, start + _BLOCK)
             vectors = rng.standard_normal((len(world.kind[rows]), width), np.float32) * _NOISE
-            vectors += kinds[world.kind[rows]] + world.style[rows] @ seen
+            vectors += kinds[world.kind[rows]]
+            # No matrix product: its last bits follow the size of the block and the processor.
+            for style, side in zip(world.style[rows].T, seen, strict=True):
+                vectors += np.outer(style, side)
             vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
             vectors[~world.pictured[rows]] = 0
             file.write(vectors.astype("<f2").tobytes())
