@@ -9,7 +9,6 @@ hours. Quality is measured by ``make quality``.
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
 import time
@@ -17,6 +16,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from pipeline.measure.processor import machine_name
 
 RESULTS = Path(__file__).with_name("results")
 
@@ -98,17 +99,11 @@ def main() -> None:
     now = datetime.now(UTC)
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{'full' if given.full else 'reduced'}_{now:%Y%m%d_%H%M}.json"
-    about = {"date": f"{now:%Y-%m-%d}", "machine": _machine(), "results": results}
+    about = {"date": f"{now:%Y-%m-%d}", "machine": machine_name(), "results": results}
     path.write_text(json.dumps(about, indent=1) + "\n")
     print(f"written to {path}")
     if any(each["failed"] for each in results):
         raise SystemExit(1)
-
-
-def _machine() -> str:
-    from pipeline.planner.machine import this_machine
-
-    return f"{platform.machine()}, {this_machine(Path()).cores} cores"
 
 
 if __name__ == "__main__":

@@ -6,8 +6,6 @@ Each opening is a process of its own; the bundle is made once and kept in the fo
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import time
@@ -27,6 +25,7 @@ from pipeline.config import IndexConfig
 from pipeline.index.audit import Exact, Search, audit
 from pipeline.index.build import build
 from pipeline.index.recipe import Recipe
+from pipeline.measure.processor import machine_name
 from pipeline.schema import KINDS
 
 FINGERPRINT = "b0d1e10ad"
@@ -182,7 +181,7 @@ def main() -> None:
         make(given.folder, given.users, given.items, given.method)
     record = {
         "theme": "bundle_load",
-        "machine": f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores",
+        "machine": machine_name(),
         "users": given.users,
         "items": given.items,
         "megabytes": round(

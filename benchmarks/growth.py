@@ -52,7 +52,7 @@ def plotpointe(arguments: list[str]) -> str:
 
 def stages(folder: Path, scale: float, to: str, changes: list[str]) -> list[Record]:
     """Return what every stage took at a scale."""
-    data = load(folder, scale)
+    data = load(folder.resolve(), scale)  # a path of a setting starts at the configuration
     paths = {
         "data.interactions": data / "reviews_Electronics_5.json.gz",
         "data.items": data / "meta_Electronics.json.gz",

@@ -10,7 +10,6 @@ index's; the vectors that score afresh stay on disk. One thread answers, a query
 import argparse
 import json
 import os
-import platform
 import time
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from pipeline.config import IndexConfig
 from pipeline.index.audit import Exact, Search, audit, audit_until, effort
 from pipeline.index.build import build, faiss_threads
 from pipeline.index.recipe import Recipe
+from pipeline.measure.processor import machine_name
 
 Record = dict[str, Any]
 _K, _FLOOR, _WIDE = 20, 0.95, 3072
@@ -88,8 +88,8 @@ def main() -> None:
         items, users = world.items, world.users
     rows = np.random.default_rng(0).choice(len(users), min(given.queries, len(users)), False)
     exact = Exact.of(np.asarray(users[rows], dtype=np.float32), items, _K)
-    machine = f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores"
-    about = {"theme": "index_recipes", "machine": machine, "items": len(items), "floor": _FLOOR}
+    about = {"theme": "index_recipes", "machine": machine_name()}
+    about |= {"items": len(items), "floor": _FLOOR}
     chosen = given.only.split(",")
     for name in RECIPES:
         if name.replace(", ", " ") in chosen:

@@ -10,7 +10,6 @@ its time is multiplied: a flat search takes the same for every query. Recall is 
 import argparse
 import json
 import os
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +25,7 @@ from pipeline.graph.audit import Exact, Sides
 from pipeline.graph.distinct import Distinct
 from pipeline.graph.neighbors import nearest_others
 from pipeline.graph.ranked import Edges
+from pipeline.measure.processor import machine_name
 
 Record = dict[str, Any]
 _JUDGED, _FLOOR = 2000, 0.97
@@ -114,7 +114,7 @@ def main() -> None:
     peer = times.get("flat")
     record = {
         "theme": "knn",
-        "machine": f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores",
+        "machine": machine_name(),
         "vectors": "drawn" if drawn else given.vectors.name,
         "items": len(vectors),
         "width": vectors.shape[1],

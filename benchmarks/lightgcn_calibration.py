@@ -9,7 +9,6 @@ one record as JSON; ``--model`` measures any other model on the same data path.
 import argparse
 import json
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -25,6 +24,7 @@ from pipeline import schema
 from pipeline.config import load_config
 from pipeline.evaluate.metrics import Metric, validate
 from pipeline.graph.cooccurrence import cooccurrence
+from pipeline.measure.processor import machine_name
 from pipeline.models import MODELS, Inputs
 from pipeline.relations import COOCCURRENCE
 from pipeline.train.active import edges_of
@@ -115,7 +115,7 @@ def main() -> None:
         "test": summary(runs),
         "runs": runs,
         "threads": torch.get_num_threads(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "machine": machine_name(),
     }
     print(json.dumps(record, indent=1))
 

@@ -5,7 +5,6 @@ OMP_NUM_THREADS=1 python -m benchmarks.second_stage_latency --store artifacts --
 
 import argparse
 import json
-import platform
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.artifacts import Store
+from pipeline.measure.processor import machine_name
 from serving.bundle import Bundle
 from serving.messages import RecommendRequest
 from serving.recommender import Recommender
@@ -42,7 +42,7 @@ def compare(bundle: Bundle, count: int) -> dict[str, object]:
         milliseconds(recommender, users[:WARM_UP])
         times = milliseconds(recommender, users[WARM_UP:])
         result[name] = {f"p{q}_cpu_ms": round(float(np.percentile(times, q)), 2) for q in (50, 99)}
-    return {**result, "processor": platform.processor() or platform.machine()}
+    return {**result, "processor": machine_name()}
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ import argparse
 import itertools
 import json
 import os
-import platform
 import socket
 import subprocess
 import sys
@@ -27,6 +26,7 @@ import numpy as np
 
 from benchmarks.load import Target, drive
 from pipeline.artifacts import Store
+from pipeline.measure.processor import machine_name
 from serving.bundle import Bundle
 
 WARM_UP = 1.0
@@ -227,8 +227,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1, help="processes that answer")
     parser.add_argument("--only", default="", help="part of the names of cases")
     given = parser.parse_args()
-    cores = len(os.sched_getaffinity(0))
-    machine = {"machine": f"{platform.machine()}, {cores} cores", "load": os.getloadavg()[0]}
+    machine = {"machine": machine_name(), "load": os.getloadavg()[0]}
     for record in records(given.store, given.seconds, given.only, given.workers):
         print(json.dumps(record | machine), flush=True)
 

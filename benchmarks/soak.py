@@ -12,7 +12,6 @@ import argparse
 import itertools
 import json
 import os
-import platform
 import random
 import tempfile
 import threading
@@ -30,6 +29,7 @@ from benchmarks.soak_service import HOST, WORKERS, Memory, Service, copied
 from benchmarks.soak_world import World
 from benchmarks.soak_writing import Feedback, Items, Line, Steadily, Written
 from pipeline.artifacts import Store
+from pipeline.measure.processor import machine_name
 
 ERRORS = 1e-5
 """Most requests that fail, apart from those that a killed worker had open."""
@@ -202,8 +202,7 @@ def main() -> None:
     store = given.pop("store")
     with tempfile.TemporaryDirectory(dir=store.resolve().parent, prefix="soak-") as folder:
         record = soaked(store, Plan(**given), Path(folder))
-    cores = len(os.sched_getaffinity(0))
-    machine = {"machine": f"{platform.machine()}, {cores} cores", "load": os.getloadavg()[0]}
+    machine = {"machine": machine_name(), "load": os.getloadavg()[0]}
     print(json.dumps(record | machine, indent=1))
 
 

@@ -1,7 +1,6 @@
 """Orders: one step with everything that it takes, and carrying it out in this process."""
 
 import importlib
-import os
 import platform
 import shutil
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from pipeline.job import Job
 from pipeline.measure import Energy, Task, energy
 from pipeline.measure.energy import Metering
 from pipeline.measure.errors import MeasureError
+from pipeline.measure.processor import machine_name
 from pipeline.measure.progress import Listener, Metrics
 from pipeline.schema import KINDS
 
@@ -156,5 +156,5 @@ def environment() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "packages": packages,
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "machine": machine_name(),
     }

@@ -6,8 +6,9 @@ from pathlib import Path
 from pipeline import flow
 from pipeline.artifacts import Store
 from pipeline.config import load_config
+from pipeline.measure.processor import machine_name
 from pipeline.planner.counts import Counts
-from pipeline.planner.machine import Machine, machine_name
+from pipeline.planner.machine import Machine
 from pipeline.planner.probe import Rates
 from pipeline.planner.scene import Modality, Scene
 

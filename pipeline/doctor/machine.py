@@ -1,13 +1,13 @@
 """Processor, memory and GPUs."""
 
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
 from pipeline.doctor.finding import FAIL, OK, WARN, Finding
+from pipeline.measure.processor import CPUINFO, described
 
 _FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 _GIB = 1024**3
@@ -15,17 +15,13 @@ _ENOUGH_MEMORY, _ENOUGH_DISK = 4 * _GIB, 2 * _GIB
 _VENDORS = {"0x10de": "NVIDIA", "0x1002": "AMD", "0x8086": "Intel"}
 
 
-def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> Iterator[Finding]:
+def processor(cpuinfo: Path = CPUINFO) -> Iterator[Finding]:
     """Yield the processor and what of its instructions matters here."""
-    text = cpuinfo.read_text(errors="replace") if cpuinfo.exists() else ""
-    name = re.search(r"^model name\s*:\s*(.*)$", text, re.MULTILINE)
-    flags = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", text, re.MULTILINE)
-    has = {*flags.group(1).split()} if flags else set()
-    cores = len(os.sched_getaffinity(0))
-    features = [feature for feature in _FEATURES if feature in has]
-    told = f"{name.group(1) if name else 'unknown'}, {cores} of {os.cpu_count()} cores usable"
+    found, cores = described(cpuinfo), len(os.sched_getaffinity(0))
+    features = [feature for feature in _FEATURES if feature in found.features]
+    told = f"{found.name}, {cores} of {os.cpu_count()} cores usable"
     told += f"; {', '.join(features) or 'none of the wide instructions'}"
-    if flags and "avx2" not in has and "asimd" not in has:
+    if found.features and found.features.isdisjoint(("avx2", "asimd")):
         cure = "run on a processor with AVX2: searches take several times as long without"
         yield Finding("processor", WARN, told, cure)
     else:

@@ -13,6 +13,7 @@ from pipeline import files
 from pipeline.arrays import Floats, unit_rows
 from pipeline.embed.encoders import Precision
 from pipeline.hashing import fingerprint
+from pipeline.measure.processor import machine_name
 
 FASTER = 1.2
 """bfloat16 is taken when it is this many times as fast: below, a measurement can err."""
@@ -37,7 +38,8 @@ def choose(
     """
     if asked != "auto":
         return {"precision": asked, "why": "configured"}
-    name = fingerprint({"key": dict(key), "machine": _machine()})
+    machine = {"name": machine_name(), "system": platform.platform()}
+    name = fingerprint({"key": dict(key), "machine": machine})
     known = _read(memory)
     if name not in known:
         known[name] = measured(probe)
@@ -69,16 +71,6 @@ def _timed(encode: Encode) -> float:
     start = time.perf_counter()
     encode()
     return time.perf_counter() - start
-
-
-def _machine() -> dict[str, str]:
-    model = ""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next((line for line in lines if line.startswith("model name")), "")
-    except OSError:
-        pass
-    return {"cpu": model, "system": platform.platform()}
 
 
 def _read(memory: Path) -> dict[str, Any]:

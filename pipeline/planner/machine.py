@@ -1,13 +1,13 @@
 """What this machine has to give: cores, memory and disk, within the limits of its container."""
 
 import os
-import platform
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.measure.processor import described, machine_name
+
 _MEMORY = Path("/proc/meminfo")
-_PROCESSOR = Path("/proc/cpuinfo")
 _CGROUPS = (
     (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
     (
@@ -38,30 +38,15 @@ def this_machine(store: Path) -> Machine:
     """Return what this machine has; ``store`` need not exist yet."""
     place = store.resolve()
     existing = next(p for p in (place, *place.parents) if p.exists())
-    processor, flags = _processor()
+    processor = described()
     return Machine(
         name=machine_name(),
-        processor=processor,
+        processor=processor.name,
         cores=len(os.sched_getaffinity(0)),
         memory=min(_free_memory(), *_container_memory()),
         disk=shutil.disk_usage(existing).free,
-        bfloat16=any(flag in flags for flag in _BFLOAT16),
+        bfloat16=not processor.features.isdisjoint(_BFLOAT16),
     )
-
-
-def machine_name() -> str:
-    """Return the machine as manifests spell it."""
-    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-
-
-def _processor() -> tuple[str, str]:
-    """Return the processor's name and its flags."""
-    found = {"model name": platform.processor(), "flags": ""}
-    if _PROCESSOR.exists():
-        for line in _PROCESSOR.read_text(errors="replace").split("\n\n")[0].splitlines():
-            name, _, value = line.partition(":")
-            found[name.strip()] = value.strip()
-    return found["model name"], found["flags"]
 
 
 def _free_memory() -> int:

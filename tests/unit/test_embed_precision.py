@@ -56,7 +56,7 @@ def test_a_machine_measures_an_encoder_once(tmp_path, monkeypatch):
     assert second == first
     other = choose("auto", probe(slow=0.001, fast=0.02), memory, {"encoder": "y"})
     assert other["precision"] == "float32"
-    monkeypatch.setattr(precision, "_machine", lambda: {"cpu": "another"})
+    monkeypatch.setattr(precision, "machine_name", lambda: "another")
     assert choose("auto", probe(slow=0.001, fast=0.02), memory, key)["precision"] == "float32"
 
 

@@ -11,6 +11,7 @@ from pipeline.config import GraphConfig, IndexConfig, TrainConfig
 from pipeline.errors import DoesNotFitError
 from pipeline.measure import rates
 from pipeline.measure.forecast import NextRun, predicted
+from pipeline.measure.processor import machine_name
 from pipeline.measure.rates import Rates, measured
 from pipeline.planner import (
     forecast,
@@ -24,7 +25,7 @@ from pipeline.planner import (
 from pipeline.planner.costs import COEFFICIENTS, coefficients, cost_of
 from pipeline.planner.forecast import Range, StepForecast
 from pipeline.planner.history import History
-from pipeline.planner.machine import Machine, machine_name, this_machine
+from pipeline.planner.machine import Machine, this_machine
 from pipeline.planner.probe import rates_of
 from pipeline.planner.scene import Witness, section_of
 from tests import worlds

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-CPUINFO = Path("/proc/cpuinfo")
+from pipeline.measure.processor import CPUINFO, described
+
 WATTS_PER_UNKNOWN_THREAD = 4.0
 """CodeCarbon's assumption where its table does not know the processor."""
 
@@ -55,25 +56,14 @@ class Processor:
 
 def this_processor(watts: float | None = None, cpuinfo: Path = CPUINFO) -> Processor:
     """Return this machine's processors; ``watts`` overrides what the table says of all of them."""
-    name, sockets = _name_and_sockets(cpuinfo)
+    found = described(cpuinfo)
     threads = os.cpu_count() or 1
     if watts is not None:
-        return Processor(name, threads, watts, known=True)
-    known = design_watts(name)
+        return Processor(found.name, threads, watts, known=True)
+    known = design_watts(found.name)
     if known is None:
-        return Processor(name, threads, threads * WATTS_PER_UNKNOWN_THREAD, known=False)
-    return Processor(name, threads, known * sockets, known=True)
-
-
-def _name_and_sockets(cpuinfo: Path) -> tuple[str, int]:
-    try:
-        lines = [line.partition(":") for line in cpuinfo.read_text(errors="replace").splitlines()]
-    except OSError:
-        return platform.processor() or platform.machine(), 1
-    fields = [(name.strip(), value.strip()) for name, _, value in lines]
-    names = [value for name, value in fields if name == "model name"]
-    sockets = {value for name, value in fields if name == "physical id"}
-    return names[0] if names else platform.machine(), max(1, len(sockets))
+        return Processor(found.name, threads, threads * WATTS_PER_UNKNOWN_THREAD, known=False)
+    return Processor(found.name, threads, known * found.sockets, known=True)
 
 
 @lru_cache
