@@ -13,6 +13,7 @@ Points = list[tuple[float, float]]
 """Step and value, by rising step."""
 
 _CURVE = "curve.jsonl"
+_LOSS = "loss"
 _NO_CURVES = ("epoch", "seconds", "epoch_seconds", "epoch_joules")
 
 
@@ -32,12 +33,18 @@ class Curves:
                 points.append((count, value))
 
     def drawable(self) -> "Curves":
-        """Return those with at least two points, the main model's before the baselines'."""
-        kept = {
-            metric: {name: series[name] for name in sorted(series, key=_after) if series[name][1:]}
-            for metric, series in self.by_metric.items()
-        }
-        return Curves({metric: series for metric, series in kept.items() if series})
+        """Return those with at least two points, the main model's before the baselines'.
+
+        Losses of several steps stand apart: each model has one of its own, in a unit of its own.
+        """
+        kept: dict[str, dict[str, Points]] = {}
+        for metric, series in self.by_metric.items():
+            longer = [name for name in sorted(series, key=_after) if series[name][1:]]
+            for name in longer:
+                apart = metric == _LOSS and len(longer) > 1
+                of_metric = kept.setdefault(f"{metric} of {name}" if apart else metric, {})
+                of_metric[name] = series[name]
+        return Curves(kept)
 
 
 def _after(step_name: str) -> tuple[bool, str]:

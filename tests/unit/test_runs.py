@@ -267,6 +267,14 @@ def test_a_count_that_is_logged_again_takes_the_place_of_what_came_after():
     assert Curves({"loss": {"train": [(1, 1.0)]}}).drawable().by_metric == {}
 
 
+def test_losses_of_several_models_share_no_axis():
+    points = [(1, 1.0), (2, 0.5)]
+    both = {"train:mf": points, "train": points}
+    drawn = Curves({"loss": both, "ndcg@20": both}).drawable().by_metric
+    assert [*drawn] == ["loss of train", "loss of train:mf", "ndcg@20"]
+    assert [*drawn["ndcg@20"]] == ["train", "train:mf"]
+
+
 def test_facts_are_numbers_alone(store):
     facts = {"a": 1, "b": {"c": 0.5, "d": "word", "e": True}, "f": None, "g": [1, 2]}
     facts["best_validation"] = 0.25
