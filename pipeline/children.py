@@ -104,6 +104,8 @@ def _child(work: Work[R], order: Order, pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
     _end_with_parent()
+    # Standard output is the command's answer; a library of a stage may print what it likes.
+    os.dup2(2, 1)
     try:
         pipe.send(work(order, Forward(pipe.send)))
     except PlotpointeError as error:

@@ -34,6 +34,15 @@ def writes(job):
     return {"made": True}
 
 
+@_door("prints")
+def prints(job):
+    """Print, as libraries do below Python as well: DuckDB draws a bar on what takes seconds."""
+    sys.stdout.write("from Python\n")
+    sys.stdout.flush()
+    os.write(1, b"from below\n")
+    return {}
+
+
 @_door("refuses")
 def refuses(job):
     files.write_json(job.into / "half.json", {})

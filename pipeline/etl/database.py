@@ -40,6 +40,7 @@ def workspace(folder: Path, memory_limit: str, threads: int) -> Iterator[Any]:
         "autoload_known_extensions": False,
     }
     with duckdb.connect(str(folder / "work.duckdb"), config=settings) as connection:
+        connection.execute("SET enable_progress_bar = false")  # etl shows its own
         _limit_memory(connection, memory_limit)
         try:
             yield connection

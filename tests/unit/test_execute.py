@@ -106,6 +106,13 @@ def test_a_refusal_crosses_the_process_border_as_itself(tmp_path, runner):
     assert store.all("model") == []
 
 
+def test_what_a_stage_prints_is_no_part_of_the_command_s_answer(tmp_path, capfd):
+    execute.run([step("prints")], CONFIG, Store(tmp_path / "s"), execute.Processes(Silent()))
+    said = capfd.readouterr()
+    assert said.out == ""
+    assert said.err.split("\n")[:2] == ["from Python", "from below"]
+
+
 @pytest.mark.parametrize(
     ("door", "words"),
     [
