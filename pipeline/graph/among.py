@@ -23,6 +23,7 @@ from pipeline.graph.approximate import (
     Trial,
     completed,
     lists_within,
+    number_of_lists,
 )
 from pipeline.graph.audit import Exact, Sides
 from pipeline.graph.best import Best, reaching
@@ -86,7 +87,8 @@ def nearest_targets(
     """
     if floor is not None and len(sides.targets) > 2 * LIST_SIZE:
         rng = np.random.default_rng(SEED)
-        centres = spherical_k_means(sides.targets, len(sides.targets) // LIST_SIZE, rng, crew)
+        count = number_of_lists(len(sides.targets))
+        centres = spherical_k_means(sides.targets, count, rng, crew)
         own, _ = closest(sides.targets, centres, crew)
         examined = Examined.of(sides, k, rng, crew)
 

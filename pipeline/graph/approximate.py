@@ -5,6 +5,7 @@ its own list's, and what it finds is offered to both sides. How much farther is 
 neighbours of a sample; other queries then measure what was found.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +24,7 @@ from pipeline.graph.neighbors import compared, nearest_others, pairs_of_blocks
 from pipeline.graph.ranked import Edges, ranked_matrix
 
 LIST_SIZE = 128
-"""Vectors a list has on average."""
+"""Fewest vectors a list has on average."""
 
 SEED = 20
 """Of the sample that centres are learned from, and of the queries: part of the method."""
@@ -73,7 +74,7 @@ def near_others(
     """
     sides, rng = Sides.same(unit), np.random.default_rng(SEED)
     if len(unit) > 2 * LIST_SIZE:
-        centres = spherical_k_means(unit, len(unit) // LIST_SIZE, rng, crew)
+        centres = spherical_k_means(unit, number_of_lists(len(unit)), rng, crew)
 
         def attempt(gap: float) -> tuple[Edges, dict[str, Any]]:
             return search(unit, Probes.of(unit, centres, gap, crew), k, crew)
@@ -83,6 +84,14 @@ def near_others(
         if found := examined.search(trial, attempt, floor):
             return found
     return nearest_others(unit, k, crew), {"exact": True, "recall": 1.0}
+
+
+def number_of_lists(n: int) -> int:
+    """Return into how many lists so many vectors go: 4 √n at most.
+
+    Comparing all with every centre then grows as n^1.5, and learning the centres as n.
+    """
+    return min(n // LIST_SIZE, math.ceil(4 * math.sqrt(n)))
 
 
 @dataclass(frozen=True)

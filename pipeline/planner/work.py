@@ -4,6 +4,7 @@ Each function counts what its stage's code does, in the unit of one rate of the 
 unit costs is fitted to runs (costs.py), so a factor that is the same everywhere may be left out.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -29,8 +30,8 @@ FLAT_LIMIT = 50_000
 EXACT_LIMIT = 100_000
 """Items up to which ``graph.search: auto`` is exact, as in pipeline/graph/stage.py."""
 _LIST_SIZE, _LEARNED, _ASKED = 128.0, 100.0, 6500.0
-"""Of an approximate search: items in a list, items compared with all centres to learn one, and
-queries compared with all items to measure it."""
+"""Of an approximate search: fewest items in a list, items compared with all centres to learn one,
+and queries compared with all items to measure it."""
 _NEAR, _NEAR_SHARE = 4096.0, 0.05
 """Items with interactions that an item is compared with where there are many: so many, and a share
 of them."""
@@ -206,8 +207,8 @@ def _compared(n: float, mode: str) -> float:
     """Return how many pairs of items, or of an item and a list's centre, are compared."""
     if mode == "exact":
         return n * n
-    lists = n / _LIST_SIZE
-    return n * (2 * _LIST_SIZE + lists + _ASKED) + _LEARNED * lists * lists
+    lists = min(n / _LIST_SIZE, 4 * math.sqrt(n))
+    return n * (2 * n / max(1.0, lists) + lists + _ASKED) + _LEARNED * lists * lists
 
 
 def _near_active(counts: Counts) -> float:

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from pipeline.crew import ALONE, Crew
-from pipeline.graph.approximate import LIST_SIZE, Examined, Trial, approximate_knn, search
+from pipeline.graph.approximate import (
+    LIST_SIZE,
+    Examined,
+    Trial,
+    approximate_knn,
+    number_of_lists,
+    search,
+)
 from pipeline.graph.audit import Exact, Sides
 from pipeline.graph.clusters import Probes, closest, spherical_k_means
 from pipeline.graph.neighbors import cosine_knn
@@ -46,6 +53,12 @@ def test_edges_are_distinct_ranked_and_of_true_cosines(found, alike):
     assert len(np.unique(sources * N + targets)) == len(sources)
     np.testing.assert_allclose(weights, np.minimum(alike[sources, targets], 1), atol=1e-5)
     assert all((np.diff(row) <= 0).all() for row in rows_of(found[0]))
+
+
+def test_lists_grow_with_the_root_of_a_large_catalogue():
+    assert number_of_lists(10_000) == 10_000 // LIST_SIZE
+    assert number_of_lists(262_144) == 262_144 // LIST_SIZE == 2_048
+    assert number_of_lists(4 * 262_144) == 2 * 2_048
 
 
 def test_the_number_of_threads_changes_nothing(found, vectors):

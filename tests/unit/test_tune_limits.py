@@ -32,13 +32,13 @@ def says_optuna(finished, curve) -> bool:
     return bool(trial.should_prune())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(CURVES, min_size=1, max_size=9), CURVES, st.integers(1, EPOCHS))
 def test_the_rule_is_optunas_median_pruner_on_the_best_so_far(finished, curve, epochs):
     assert behind(curve[:epochs], limits(finished)) == says_optuna(finished, curve[:epochs])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(CURVES, min_size=MIN_FINISHED, max_size=9))
 def test_whoever_leads_is_never_stopped(finished):
     asked = limits(finished)
