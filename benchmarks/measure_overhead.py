@@ -1,11 +1,12 @@
 """What measuring costs: a task of its own, and the sampler thread as a share of the work under it.
 
-OMP_NUM_THREADS=1 python -m benchmarks.measure_overhead [--pairs 200] [--seconds 0.2]
+python -m benchmarks.measure_overhead [--pairs 200] [--seconds 0.2]
 
 A task is measured empty, in batches. The sampler is measured A/B: the same work in pairs, once
 under a task and once under a sampled task, in random order; the ratio of every pair is taken on
 the wall and in processor time (which has the thread's own), and the 95 % interval of their median
-by resampling pairs.
+by resampling pairs. Products run on one thread: small ones on several wait for each other, and what
+that costs changes from moment to moment.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from pipeline import measure
 
@@ -106,8 +108,9 @@ def main() -> None:
         taken = task_microseconds(nested=nested)
         print(json.dumps({"what": "task", "nested": nested, "microseconds": taken}), flush=True)
     for name, work in works().items():
-        turns = turns_for(given.seconds, work)
-        ratios = pairs_of(work, turns, given.pairs, given.seed)
+        with threadpool_limits(1):
+            turns = turns_for(given.seconds, work)
+            ratios = pairs_of(work, turns, given.pairs, given.seed)
         record = {
             "what": "sampler",
             "load": name,

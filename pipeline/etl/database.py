@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,8 @@ def workspace(folder: Path, memory_limit: str, threads: int) -> Iterator[Any]:
         "autoload_known_extensions": False,
     }
     with duckdb.connect(str(folder / "work.duckdb"), config=settings) as connection:
-        connection.execute("SET enable_progress_bar = false")  # etl shows its own
+        with suppress(duckdb.InvalidInputException):  # a notebook without ipywidgets has no bar
+            connection.execute("SET enable_progress_bar = false")  # etl shows its own
         _limit_memory(connection, memory_limit)
         try:
             yield connection

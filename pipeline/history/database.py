@@ -88,7 +88,6 @@ def ask(store: Store, query: str, values: Sequence[Any] = ()) -> list[tuple[Any,
             f"history rebuild makes it from what the store holds"
         )
     with duckdb.connect() as database:
-        database.execute("SET enable_progress_bar = false")  # it would be part of the answer
         database.read_parquet([str(path) for path in files]).create_view("facts")
         found: list[tuple[Any, ...]] = database.execute(query, [*values]).fetchall()
     return found
