@@ -30,8 +30,8 @@ FLAT_LIMIT = 50_000
 EXACT_LIMIT = 100_000
 """Items up to which ``graph.search: auto`` is exact, as in pipeline/graph/stage.py."""
 _LIST_SIZE, _LEARNED, _ASKED = 128.0, 100.0, 6500.0
-"""Of an approximate search: fewest items in a list, items compared with all centres to learn one,
-and queries compared with all items to measure it."""
+"""Of an approximate search, as in pipeline/graph/approximate.py: fewest items in a list, items
+compared with all centres to learn one, and queries compared with all items to measure it."""
 _NEAR, _NEAR_SHARE = 4096.0, 0.05
 """Items with interactions that an item is compared with where there are many: so many, and a share
 of them."""

@@ -191,10 +191,7 @@ def _costs(run: Mapping[str, Any]) -> Iterator[Panel]:
     rows = [
         [name, "now" if s["made"] else "before", *_cost(s["cost"])] for name, s in steps.items()
     ]
-    yield Panel(
-        "What it took",
-        drawn + table(header, rows),
-    )
+    yield Panel("What it took", drawn + table(header, rows))
 
 
 def _bars(steps: Mapping[str, Any]) -> Iterator[Bar]:
